@@ -1,0 +1,1 @@
+"""A portable CI/CD pipeline for AWS Lambda container images."""
