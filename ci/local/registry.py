@@ -57,7 +57,7 @@ def install(home: Home, environ: Mapping[str, str], say: Callable[[str], None]) 
         program.symlink_to(found)
         return
     say(f"{PROGRAM}: unpacking Debian's package into {home.root} (no service is installed)")
-    unpacked = home.local / "unpacked" / PROGRAM
+    unpacked = home.root / "unpacked" / PROGRAM
     unpack(PROGRAM, unpacked, environ)
     program.symlink_to(unpacked / "usr/bin" / PROGRAM)
 
@@ -117,7 +117,7 @@ def _start(home: Home, environ: Mapping[str, str], port: int | None) -> Registry
         raise InputError(
             "local registry",
             f"{PROGRAM} is not installed in {home.bin}",
-            "run `make run`, which installs what is missing, or name a registry with --registry",
+            "run `make setup`, or name a registry with --registry",
         )
     for candidate in _ports(state, port):
         if not _free(candidate):
