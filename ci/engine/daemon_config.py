@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import json
+import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ _SYSTEM_BUNDLES = (
     "/etc/ssl/ca-bundle.pem",
     "/etc/ssl/cert.pem",
 )
+# A mirror may name a directory of the registry that holds the copies.
+_REGISTRY = re.compile(r"(\[[0-9a-fA-F:]+\]|[\w.-]+)(:\d+)?(/[\w./-]+)?")
 _MEGABYTE = 1_000_000
 
 
@@ -54,33 +57,33 @@ class DaemonConfig:
 
 @dataclass(frozen=True)
 class Paths:
-    """The files of one daemon, all under one directory that only its user may enter."""
+    """The files of one daemon, all in one directory that only its user may enter."""
 
     state: Path
-    socket: Path = field(init=False)
-    root: Path = field(init=False)
-    temporary: Path = field(init=False)
-    toml: Path = field(init=False)
-    authorities: Path = field(init=False)
-    log: Path = field(init=False)
-    record: Path = field(init=False)
-    start_lock: Path = field(init=False)
-    use_lock: Path = field(init=False)
+    socket: Path
+    root: Path
+    temporary: Path
+    toml: Path
+    authorities: Path
+    log: Path
+    record: Path
+    start_lock: Path
+    use_lock: Path
 
-    def __post_init__(self) -> None:
-        names = {
-            "socket": "buildkitd.sock",
-            "root": "root",
-            "temporary": "tmp",
-            "toml": "buildkitd.toml",
-            "authorities": "authorities.pem",
-            "log": "buildkitd.log",
-            "record": "buildkitd.json",
-            "start_lock": "start.lock",
-            "use_lock": "use.lock",
-        }
-        for attribute, name in names.items():
-            object.__setattr__(self, attribute, self.state / name)
+    @classmethod
+    def of(cls, state: Path) -> Paths:
+        return cls(
+            state,
+            socket=state / "buildkitd.sock",
+            root=state / "root",
+            temporary=state / "tmp",
+            toml=state / "buildkitd.toml",
+            authorities=state / "authorities.pem",
+            log=state / "buildkitd.log",
+            record=state / "buildkitd.json",
+            start_lock=state / "start.lock",
+            use_lock=state / "use.lock",
+        )
 
 
 def render(config: DaemonConfig, paths: Paths, runc: Path) -> str:
@@ -134,12 +137,7 @@ def _registries(config: DaemonConfig) -> list[tuple[str, list[str], bool]]:
     plain = {*config.http_registries}
     plain |= {mirror for _, mirror in config.mirrors if _is_loopback(mirror)}
     for name in (*mirrors, *plain):
-        if (
-            not name
-            or "/" in name.partition("://")[2]
-            or "://" in name
-            or any(map(str.isspace, name))
-        ):
+        if not _REGISTRY.fullmatch(name):
             raise InputError(
                 "registry mirror", f"{name!r} is not a registry", "write it as HOST or HOST:PORT"
             )

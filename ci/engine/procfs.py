@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from ci.daemons import Process
@@ -49,7 +50,7 @@ def mounts_below(directory: Path) -> list[str]:
     points = []
     for line in Path("/proc/self/mounts").read_text().splitlines():
         # Spaces and their like are written as octal escapes (proc(5), mounts; getmntent(3)).
-        point = line.split()[1].encode("latin-1").decode("unicode_escape")
+        point = re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), line.split()[1])
         if point.startswith(f"{directory}/"):
             points.append(point)
     return sorted(points, reverse=True)
