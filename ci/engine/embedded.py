@@ -1,0 +1,101 @@
+"""The embedded engine: one session of Dagger's API on top of the BuildKit daemon of this home."""
+
+from __future__ import annotations
+
+import platform
+import secrets
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from importlib import metadata
+
+from ci.engine import daemon
+from ci.engine.answers import Answers
+from ci.engine.api import GraphQL
+from ci.engine.context import Contexts
+from ci.engine.evaluate import Evaluator
+from ci.engine.images import Images
+from ci.engine.logstream import LogStream
+from ci.engine.nodes import Nodes
+from ci.engine.progress import Printer
+from ci.engine.proxy import Services
+from ci.engine.redact import Redactor
+from ci.engine.scratch import ScratchSpace
+from ci.engine.server import Server, serving
+from ci.engine.solve import Buildctl, Event, Listener
+from ci.engine.unserved import known_api
+from ci.home import Home
+
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+
+
+@asynccontextmanager
+async def session(
+    home: Home, environ: Mapping[str, str], write: Callable[[str], None]
+) -> AsyncIterator[Server]:
+    """Serves a session; ``write`` receives progress. Starts the daemon where none runs.
+
+    Raises PipelineError where it cannot start.
+    """
+    with daemon.using(home, environ) as running:
+        scratch = ScratchSpace(home.engine / "sessions")
+        services = Services()
+        try:
+            logs = LogStream()
+            graphql = _assemble(home, environ, running, scratch, services, logs, Printer(write))
+            async with serving(graphql, logs, secrets.token_hex(16)) as server:
+                yield server
+        finally:
+            await services.close()
+            scratch.close()
+
+
+def _assemble(
+    home: Home,
+    environ: Mapping[str, str],
+    running: daemon.Daemon,
+    scratch: ScratchSpace,
+    services: Services,
+    logs: LogStream,
+    printer: Printer,
+) -> GraphQL:
+    redactor = Redactor()
+    buildctl = Buildctl(
+        home.bin / "buildctl",
+        running.address,
+        environ,
+        redactor,
+        listen=lambda: _Both(printer.listener(), logs.listener()),
+        diagnose=lambda said: daemon.diagnose(home, said),
+        before=lambda: daemon.ensure(home, environ),
+    )
+    machine = ARCHITECTURES.get(platform.machine(), platform.machine())
+    contexts = Contexts(scratch)
+    evaluator = Evaluator(
+        buildctl, Images(buildctl, scratch), contexts, services, home.bin / "shim",
+        f"linux/{machine}",
+    )  # fmt: skip
+    answers = Answers(buildctl, evaluator, scratch)
+    contexts.export = answers.export
+    return GraphQL(
+        answers, Nodes(), redactor, secrets.token_bytes(32), version(), known_api(home.engine)
+    )
+
+
+def version() -> str:
+    """The version of Dagger's API that is spoken: that of the installed SDK."""
+    return f"v{metadata.version('dagger-io')}"
+
+
+class _Both:
+    """A listener that tells the terminal and the log stream."""
+
+    def __init__(self, *listeners: Listener) -> None:
+        self._listeners = listeners
+
+    def __call__(self, event: Event) -> None:
+        for listener in self._listeners:
+            listener(event)
+
+    def close(self) -> None:
+        for listener in self._listeners:
+            listener.close()
