@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+import itertools
 import json
 import re
 from collections.abc import Mapping
@@ -131,16 +132,16 @@ def render(config: DaemonConfig, paths: Paths, runc: Path) -> str:
 
 
 def _registries(config: DaemonConfig) -> list[tuple[str, list[str], bool]]:
+    for name in (*config.http_registries, *itertools.chain(*config.mirrors)):
+        if not _REGISTRY.fullmatch(name):
+            raise InputError(
+                "registry mirror", f"{name!r} is not a registry", "write it as HOST or HOST:PORT"
+            )
     mirrors: dict[str, list[str]] = {}
     for host, mirror in config.mirrors:
         mirrors.setdefault(host, []).append(mirror)
     plain = {*config.http_registries}
     plain |= {mirror for _, mirror in config.mirrors if _is_loopback(mirror)}
-    for name in (*mirrors, *plain):
-        if not _REGISTRY.fullmatch(name):
-            raise InputError(
-                "registry mirror", f"{name!r} is not a registry", "write it as HOST or HOST:PORT"
-            )
     return [(host, mirrors.get(host, []), host in plain) for host in sorted({*mirrors, *plain})]
 
 
