@@ -5,7 +5,7 @@ from ci.errors import InputError
 
 
 def test_a_machine_without_apt_is_told_what_to_install(tmp_path):
-    with pytest.raises(InputError, match="runc: .*no apt-get on this machine"):
+    with pytest.raises(InputError, match=r"runc: .*no apt-get on this machine"):
         unpack("runc", tmp_path / "into", {"PATH": str(tmp_path)})
     assert not (tmp_path / "into").exists()
 

@@ -1,0 +1,1 @@
+"""The data lake's shared library: what the function images have in common."""

@@ -1,0 +1,1 @@
+"""AWS services, reduced to what the functions do with them."""
