@@ -11,7 +11,7 @@ import json
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 import httpx
@@ -91,7 +91,7 @@ class Registries:
 
     async def ping(self, host: str) -> None:
         """Raises RegistryError unless ``host`` answers and takes our credentials."""
-        await self._ask("GET", Place(host), "", "")
+        await self._ask("GET", Place(host), "", "", policy=replace(self._policy, attempts=3))
 
     async def digest(self, reference: Reference) -> str:
         """The digest that ``reference`` means now, of an index where it names one.
@@ -152,9 +152,11 @@ class Registries:
         scope: str,
         headers: Mapping[str, str] | None = None,
         body: bytes | None = None,
+        policy: Policy | None = None,
     ) -> httpx.Response:
         """A successful answer. Transient failures are asked again; raises RegistryError."""
         where = f"{place.host}/{path}".rstrip("/")
+        policy = policy or self._policy
 
         async def attempt() -> httpx.Response:
             try:
@@ -167,9 +169,9 @@ class Registries:
             return answer
 
         try:
-            answer = await retrying(attempt, policy=self._policy, say=self._say)
+            answer = await retrying(attempt, policy=policy, say=self._say)
         except TransientError as error:
-            what = f"{error} ({self._policy.attempts} attempts)"
+            what = f"{error} ({policy.attempts} attempts)"
             fix = "see that the registry runs and can be reached from here, then run again"
             raise RegistryError(where, what, fix, 0) from error
         if answer.is_error:

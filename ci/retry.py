@@ -35,8 +35,8 @@ class Policy:
     ``first`` and ``longest`` are seconds.
     """
 
-    attempts: int = 6
-    first: float = 0.5
+    attempts: int = 7
+    first: float = 0.3
     longest: float = 20.0
 
     def pause(self, failures: int, asked: float | None = None) -> float:

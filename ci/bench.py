@@ -1,0 +1,248 @@
+"""All that a run needs before its first build: registry, logins, session, logs, base images."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Protocol
+
+import anyio
+import anyio.to_thread
+import httpx
+
+from ci import aws, images
+from ci.credentials import Login, of_docker
+from ci.engine.daemon_config import DaemonConfig
+from ci.engine.session import Session, open_session
+from ci.errors import InputError, InputErrors, PipelineError
+from ci.home import Home
+from ci.local import registry as local_registry
+from ci.local import standin
+from ci.logs import Logs, following
+from ci.outcome import Outcome
+from ci.plan import Image, Plan
+from ci.reference import Reference, ecr_owner, is_loopback
+from ci.registry import Registries, RegistryError, connect
+from ci.retry import Policy
+
+
+class Audience(Protocol):
+    """Who hears how the work goes."""
+
+    def say(self, text: str) -> None:
+        """A remark on the run."""
+
+    def began(self, name: str) -> None:
+        """Work on an image begins."""
+
+    def remark(self, name: str, text: str) -> None:
+        """A remark on one image."""
+
+    def ended(self, outcome: Outcome) -> None:
+        """An image is done."""
+
+
+@dataclass
+class Bench:
+    """What the images of a run share. ``digests`` and ``faults`` say, for each image that is
+    pulled, what it is or why it is not to be had; ``began`` is on anyio's clock."""
+
+    plan: Plan
+    session: Session
+    registries: Registries
+    logs: Logs
+    audience: Audience
+    policy: Policy
+    began: float
+    logins: Sequence[Login] = ()
+    stand_ins: Sequence[str] = ()
+    digests: dict[Reference, str] = field(default_factory=dict)
+    faults: dict[Reference, RegistryError] = field(default_factory=dict)
+    known_blobs: set[str] = field(default_factory=set)
+    done: dict[str, Outcome] = field(default_factory=dict)
+
+    async def resolve(self, wanted: Sequence[Image]) -> None:
+        """Asks the registries, once a run, what each image that ``wanted`` build on is.
+
+        Raises when that leaves nothing to build: InputErrors when the registries say so,
+        PipelineError when they say nothing.
+        """
+        known = self.digests.keys() | self.faults.keys()
+        new = {pull.reference for image in wanted for pull in image.pulls} - known
+        async with anyio.create_task_group() as group:
+            for reference in new:
+                group.start_soon(self._resolve, reference)
+        blocked = [
+            fault
+            for image in wanted
+            for pull in image.pulls
+            if (fault := self.faults.get(pull.reference))
+        ]
+        buildable = any(
+            all(pull.reference not in self.faults for pull in image.pulls) for image in wanted
+        )
+        if blocked and not buildable and not self.done:
+            faults = list(dict.fromkeys(blocked))
+            if any(fault.status == 0 for fault in faults):
+                raise faults[0]
+            raise InputErrors([InputError(each.where, each.what, each.fix) for each in faults])
+
+    async def _resolve(self, reference: Reference) -> None:
+        try:
+            self.digests[reference] = await self.registries.digest(reference)
+        except RegistryError as error:
+            where, what, fix = str(reference), error.what, error.fix
+            if reference.repository == self.plan.layer_repository and error.status == 404:
+                what = "the common layer's image is not there"
+                fix = "push it first (python ci/main.py layer), or name it with --layer-repository"
+            self.faults[reference] = RegistryError(where, what, fix, error.status)
+
+
+@asynccontextmanager
+async def opened(
+    plan: Plan,
+    home: Home,
+    environ: Mapping[str, str],
+    audience: Audience,
+    progress: IO[str] | None,
+) -> AsyncIterator[Bench]:
+    """The bench of ``plan``; what was started for it ends with the context.
+
+    Raises InputError for what is wrong before anything is built, PipelineError for a registry or
+    an engine that does not answer.
+    """
+    import dagger
+
+    settings = plan.settings
+    began = anyio.current_time()
+    host = plan.registry.partition("/")[0]
+    ours = await anyio.to_thread.run_sync(_account_logins, plan) if settings.target == "aws" else []
+    stands_in = await _needs_stand_in(plan, environ)
+    mirrors = settings.mirrors
+    if stands_in:
+        mirrors = (*mirrors, (standin.UPSTREAM, _stand_in_host(host, home, environ)))
+    ca_bundle = str(settings.ca_bundle.absolute()) if settings.ca_bundle else None
+    logins = of_docker(environ) | {login.host: login for login in ours}
+    policy = Policy()
+    async with AsyncExitStack() as stack:
+        registries = await stack.enter_async_context(
+            connect(
+                mirrors=mirrors, logins=logins, ca_bundle=ca_bundle, policy=policy,
+                say=audience.say,
+            )
+        )  # fmt: skip
+        await registries.ping(host)
+        config = DaemonConfig(mirrors=mirrors, ca_bundle=ca_bundle)
+        session = await _session(stack, plan, home, environ, progress, config)
+        audience.say(f"engine: {session.how}, Dagger API {session.version}")
+        # What is worth another attempt is decided here, never by repeating any query blindly.
+        only_connect = dagger.Config(retry=dagger.Retry(connect=True, execute=False))
+        await stack.enter_async_context(dagger.connection(only_connect))
+        if ours:
+            await images.synced(images.logged_in(dagger.dag.container(), ours))
+        if stands_in:
+            registry = local_registry.Registry(mirrors[-1][1])
+            await standin.publish(home, registry, ca_bundle)
+            audience.say(
+                f"{standin.UPSTREAM} cannot be reached: a stand-in serves " + ", ".join(stands_in)
+            )
+        logs = await stack.enter_async_context(following(session, settings.report / "logs"))
+        yield Bench(
+            plan, session, registries, logs, audience, policy, began, tuple(ours), stands_in
+        )
+
+
+def _account_logins(plan: Plan) -> list[Login]:
+    """Logins to the ECR registries of the plan. Raises InputErrors for repositories that lack."""
+    host = plan.registry.partition("/")[0]
+    owner = ecr_owner(host)
+    names = [image.repository.removeprefix(f"{host}/") for image in plan.images]
+    if owner and (missing := aws.missing_repositories(host, names)):
+        fix = (
+            "add an AWS::ECR::Repository of that name to codepipeline/codepipeline.yaml and "
+            "update the infrastructure stack, or create it: "
+            f"aws ecr create-repository --region {owner[1]} --repository-name "
+        )
+        raise InputErrors(
+            [InputError(f"{host}/{name}", "no such ECR repository", fix + name) for name in missing]
+        )
+    return aws.ecr_logins([host, *(base.host for base in plan.bases)])
+
+
+async def _needs_stand_in(plan: Plan, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """The images that a stand-in has to serve; none where the real ones are to be had."""
+    if plan.settings.target != "local":
+        return ()
+    ours = tuple(str(base) for base in plan.bases if base.host == standin.UPSTREAM)
+    mirrored = any(host == standin.UPSTREAM for host, _ in plan.settings.mirrors)
+    if not ours or mirrored or await standin.upstream_reachable(environ):
+        return ()
+    return ours
+
+
+def _stand_in_host(host: str, home: Home, environ: Mapping[str, str]) -> str:
+    """The registry of the stand-in: always one of this machine."""
+    return host if is_loopback(host) else local_registry.ensure(home, environ).host
+
+
+async def _session(
+    stack: AsyncExitStack,
+    plan: Plan,
+    home: Home,
+    environ: Mapping[str, str],
+    progress: IO[str] | None,
+    config: DaemonConfig,
+) -> Session:
+    """The session. A Dagger engine that cannot reach a registry on this machine does not count."""
+    choice = plan.settings.engine
+    host = plan.registry.partition("/")[0]
+    own = AsyncExitStack()
+    session = await own.enter_async_context(
+        open_session(choice, home, environ, progress=progress, config=config)
+    )
+    stack.push_async_exit(own)
+    if session.kind == "embedded" or plan.settings.target == "aws" or not is_loopback(host):
+        return session
+    if not (why := await _unreachable(session, host)):
+        return session
+    if choice == "dagger" or environ.get("DAGGER_SESSION_PORT"):
+        fix = "use --engine embedded, or run the Dagger engine on this machine's network"
+        raise InputError(session.how, f"its engine cannot reach the registry {host}: {why}", fix)
+    await own.aclose()
+    return await stack.enter_async_context(
+        open_session("embedded", home, environ, progress=progress, config=config)
+    )
+
+
+async def _unreachable(session: Session, host: str) -> str:
+    """Why the engine behind ``session`` cannot push to ``host``; blank when it can.
+
+    Asked without the SDK, whose connection is one for the whole process.
+    """
+    address = f"{host}/pipeline-reachability:latest"
+    query = (
+        f'{{container{{withNewFile(path:"/reached",contents:""){{publish(address:"{address}")}}}}}}'
+    )
+    url = f"http://127.0.0.1:{session.port}/query"
+    try:
+        async with httpx.AsyncClient(
+            auth=(session.token, ""), timeout=60, trust_env=False
+        ) as client:
+            answer = (await client.post(url, json={"query": query})).json()
+    except (httpx.HTTPError, ValueError) as error:
+        return f"the session does not answer ({type(error).__name__})"
+    errors = answer.get("errors") or []
+    return str(errors[0].get("message", "")).strip().splitlines()[-1] if errors else ""
+
+
+def report_directory(path: Path) -> None:
+    """Makes the report's directories; logs of the run before go. Raises PipelineError."""
+    try:
+        (path / "logs").mkdir(parents=True, exist_ok=True)
+        for old in (path / "logs").glob("*.log"):
+            old.unlink()
+    except OSError as error:
+        fix = "make it writable, or name another with --report"
+        raise PipelineError(str(path), f"cannot be used: {error.strerror}", fix) from error

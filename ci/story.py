@@ -1,0 +1,93 @@
+"""What ``layer``, ``app`` and ``rehearse`` do, stage by stage, and the report of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import IO
+
+from ci import fleet
+from ci.bench import Audience, Bench, opened
+from ci.errors import PipelineError
+from ci.home import Home
+from ci.outcome import Outcome
+from ci.plan import Image, Plan
+from ci.reference import parse_repository
+from ci.report import Report
+
+
+class Story:
+    """One run. Its report can be made at any time, after an error or an interruption too."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self._bench: Bench | None = None
+        self._layer_failed = False
+
+    async def tell(
+        self, home: Home, environ: Mapping[str, str], audience: Audience, progress: IO[str] | None
+    ) -> None:
+        """Builds the layer, then the functions, as far as the plan has them."""
+        plan = self.plan
+        async with opened(plan, home, environ, audience, progress) as bench:
+            self._bench = bench
+            if plan.layer:
+                await bench.resolve([plan.layer])
+                [outcome] = await fleet.build([plan.layer], bench)
+                self._layer_failed = not outcome.ok
+                latest = replace(parse_repository(plan.layer_repository), tag="latest")
+                bench.digests[latest] = outcome.digest
+            if plan.functions and not self._layer_failed:
+                await bench.resolve(plan.functions)
+                await fleet.build(plan.functions, bench)
+
+    def report(
+        self,
+        started: datetime,
+        seconds: float,
+        error: PipelineError | None,
+        *,
+        interrupted: bool,
+    ) -> Report:
+        """What has come of the run so far."""
+        plan, bench = self.plan, self._bench
+        why = (
+            "interrupted" if interrupted
+            else "the layer failed" if self._layer_failed
+            else "the run failed before it"
+        )  # fmt: skip
+        functions = self._outcomes(plan.functions, why)
+        layer = self._outcomes([plan.layer], why)[0] if plan.layer else None
+        good = all(outcome.ok for outcome in (*functions, *([layer] if layer else [])))
+        settings = plan.settings
+        return Report(
+            command=settings.command,
+            target=settings.target,
+            started=started,
+            seconds=seconds,
+            outcome="interrupted"
+            if interrupted
+            else "succeeded"
+            if good and not error
+            else "failed",
+            engine=_engine(bench) if bench else None,
+            deployment_tag=plan.build.deployment_tag.value,
+            layer=layer,
+            functions=functions,
+            bases={str(base): digest for base, digest in bench.digests.items()} if bench else {},
+            stand_ins=bench.stand_ins if bench else (),
+            error=error,
+        )
+
+    def _outcomes(self, images: Sequence[Image], why: str) -> list[Outcome]:
+        done = self._bench.done if self._bench else {}
+        return [
+            done.get(image.name) or Outcome(image.name, image.repository, "skipped", why)
+            for image in images
+        ]
+
+
+def _engine(bench: Bench) -> dict[str, str]:
+    session = bench.session
+    return {"kind": session.kind, "version": session.version, "how": session.how}
