@@ -25,6 +25,7 @@ from ci.debian import architecture, download_with_dependencies
 from ci.errors import InputError
 from ci.home import Home
 from ci.local.registry import Registry
+from ci.reference import Reference
 from ci.tools import Tool
 
 UPSTREAM = "public.ecr.aws"
@@ -33,7 +34,7 @@ TAG = "3.13"
 SUITE = "trixie"  # the Debian release that has Python 3.13
 PACKAGES = [
     *("base-files", "bash", "coreutils", "dash", "findutils", "grep", "gzip", "libc-bin", "mawk"),
-    *("python3", "sed", "tar"),
+    *("libstdc++6", "python3", "sed", "tar"),  # libstdc++6: wheels count on it
 ]
 # What an image needs at run time is neither documentation nor translated messages.
 LEFT_OUT = (
@@ -88,7 +89,9 @@ async def publish(home: Home, registry: Registry, ca_bundle: str | None = None) 
     where the network intercepts TLS. Does nothing where the registry already holds this very image.
     Raises InputError where a CA bundle or what ``install`` gathers is missing.
     """
-    from dagger import ImageLayerCompression, dag
+    from dagger import dag
+
+    from ci.images import pushed
 
     context = _context(home)
     if missing(home):
@@ -102,17 +105,14 @@ async def publish(home: Home, registry: Registry, ca_bundle: str | None = None) 
     if digest := await _published(registry, key):
         return digest
     replace_text(context / "ca-certificates.crt", certificates)
-    reference = await (
+    image = (
         dag.host()
-        .directory(str(context), include=_sent())
+        .directory(str(context))
         .docker_build()
         .with_label("org.opencontainers.image.title", f"Stand-in for {UPSTREAM}/{REPOSITORY}:{TAG}")
         .with_label(KEY_LABEL, key)
-        .publish(
-            f"{registry.host}/{REPOSITORY}:{TAG}", forced_compression=ImageLayerCompression.Gzip
-        )
     )
-    return reference.rpartition("@")[2]
+    return await pushed(image, f"{registry.host}/{REPOSITORY}:{TAG}")
 
 
 async def upstream_reachable(environ: Mapping[str, str], seconds: float = 1.5) -> bool:
@@ -143,15 +143,6 @@ def _context(home: Home) -> Path:
     for file in sorted(RECIPE.iterdir()):
         recipe.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
     return home.local / "stand-in" / recipe.hexdigest()[:16]
-
-
-def _sent() -> list[str]:
-    return [
-        *(file.name for file in RECIPE.iterdir()),
-        "ca-certificates.crt",
-        "rootfs.tar",
-        "wheels",
-    ]
 
 
 def _discard_others(context: Path) -> None:
@@ -236,19 +227,16 @@ def _ca_bundle(named: str | None) -> Path:
 
 async def _published(registry: Registry, key: str) -> str | None:
     """The digest of the image in the registry if it has this key."""
-    import httpx
+    from ci.registry import RegistryError, connect
 
-    base = f"http://{registry.host}/v2/{REPOSITORY}"
-    kinds = [
-        "application/vnd.oci.image.manifest.v1+json",
-        "application/vnd.docker.distribution.manifest.v2+json",
-    ]
-    async with httpx.AsyncClient(trust_env=False) as client:
-        manifest = await client.get(f"{base}/manifests/{TAG}", headers={"Accept": ", ".join(kinds)})
-        if manifest.status_code == 404:
-            return None
-        manifest.raise_for_status()
-        config = await client.get(f"{base}/blobs/{manifest.json()['config']['digest']}")
-        config.raise_for_status()
-    labels = config.json()["config"].get("Labels") or {}
-    return manifest.headers["Docker-Content-Digest"] if labels.get(KEY_LABEL) == key else None
+    image = Reference(registry.host, REPOSITORY, TAG)
+    async with connect() as registries:
+        try:
+            manifest = await registries.manifest(image, TAG)
+        except RegistryError as error:
+            if error.status == 404:
+                return None
+            raise
+        config = await registries.config(image, manifest.document["config"]["digest"])
+    labels = config.get("config", {}).get("Labels") or {}
+    return manifest.digest if labels.get(KEY_LABEL) == key else None

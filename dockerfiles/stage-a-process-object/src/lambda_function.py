@@ -20,7 +20,7 @@ def lambda_handler(item: Item, _context: object) -> Item:
 
 
 def _stem(key: str) -> str:
-    """The key without .json; a mark where it ends in something else, so that no two keys collide."""
+    """The key without .json, or with a mark for another ending: no two keys collide."""
     if key.endswith(".json"):
         return key.removesuffix(".json")
     return f"{key}-{items.digest(key)[:8]}"
