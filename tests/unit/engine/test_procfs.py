@@ -7,7 +7,6 @@ import pytest
 
 from ci.engine import procfs
 
-
 HOLD = """
 import fcntl, sys
 with open(sys.argv[1], "w") as handle:
