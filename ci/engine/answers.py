@@ -34,7 +34,7 @@ class Answers:
     async def answer(self, node: Node, question: str, args: Mapping[str, Any]) -> Any:
         """The value of ``question`` on ``node``. Raises SolveError or BadRequest."""
         if question == "name" and node.type == "Secret":
-            return node.args["secret"].name
+            return node.args["name"]
         kind = {"Container": self._container, "Directory": self._directory, "File": self._file}
         ask = kind[node.type]
         if question in ("export", "publish"):  # the world may have changed since the last time
@@ -63,7 +63,7 @@ class Answers:
             case "user":
                 return config.get("User") or ""
             case "workdir":
-                return config.get("WorkingDir") or "/"
+                return config.get("WorkingDir") or ""
             case "entrypoint":
                 return config.get("Entrypoint") or []
             case "defaultArgs":
@@ -81,8 +81,6 @@ class Answers:
 
     async def _publish(self, node: Node, args: Mapping[str, Any]) -> str:
         address = args["address"]
-        if ":" not in address.rpartition("/")[2]:
-            address += ":latest"
         target = Publication(
             address, args["forcedCompression"], args["mediaTypes"] == "OCIMediaTypes"
         )
@@ -91,7 +89,7 @@ class Answers:
 
     async def _output(self, container: Container, name: str) -> bytes:
         if container.output is None:
-            raise BadRequest("no command has been set: call withExec before asking for its output")
+            raise BadRequest("no command has been set")
         return await self._read(container.output.at(name))
 
     async def _directory(self, node: Node, question: str, args: Mapping[str, Any]) -> Any:

@@ -19,7 +19,7 @@ from graphql import (
 from ci.engine.answers import Answers
 from ci.engine.containers import BadRequest
 from ci.engine.nodes import Node, Nodes, UnknownID
-from ci.engine.redact import Redactor, Secret
+from ci.engine.redact import Secrets
 from ci.engine.schema import expected_type, explain, make_schema, returns_object, served_arguments
 from ci.engine.solve import ExecFailure, SolveError
 from ci.engine.unserved import Api
@@ -27,12 +27,11 @@ from ci.engine.unserved import Api
 
 @dataclass
 class GraphQL:
-    """The API of one session. ``secret_key`` keys the identity of its secrets."""
+    """The API of one session."""
 
     answers: Answers
     nodes: Nodes
-    redactor: Redactor
-    secret_key: bytes
+    secrets: Secrets
     version: str
     api: Api
     _schema: GraphQLSchema = field(init=False)
@@ -40,19 +39,19 @@ class GraphQL:
     def __post_init__(self) -> None:
         self._schema = make_schema(self._resolve, self.api)
 
-    async def execute(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """The response to ``{"query", "variables", "operationName"}`` (GraphQL specification,
-        section 7). The query may hold a secret in clear: it is never logged.
+    async def execute(self, request: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
+        """The response to ``{"query", "variables", "operationName"}`` and its HTTP status.
+
+        GraphQL specification, section 7; as Dagger's engine, 422 for what is no valid query and
+        no partial data beside errors. The query may hold a secret in clear: it is never logged.
         """
-        query = request.get("query")
-        if not isinstance(query, str):
-            return _errors([GraphQLError("the request has no query")])
         try:
-            document = parse(query)
+            document = parse(request.get("query") or "")
         except GraphQLError as error:
-            return _errors([error])
+            return _invalid("GRAPHQL_PARSE_FAILED", [error]), 422
         if problems := validate(self._schema, document):
-            return _errors([GraphQLError(explain(p.message), p.nodes) for p in problems])
+            errors = [GraphQLError(explain(problem.message), problem.nodes) for problem in problems]
+            return _invalid("GRAPHQL_VALIDATION_FAILED", errors), 422
         result = execute(
             self._schema,
             document,
@@ -61,10 +60,9 @@ class GraphQL:
         )
         if not isinstance(result, ExecutionResult):
             result = await result
-        response: dict[str, Any] = {"data": result.data}
         if result.errors:
-            response["errors"] = [self._formatted(error) for error in result.errors]
-        return response
+            return {"errors": [self._formatted(e) for e in result.errors], "data": None}, 200
+        return {"data": result.data}, 200
 
     async def _resolve(self, source: Node | None, info: Any, /, **given: Any) -> Any:
         args = served_arguments(info, given)
@@ -76,9 +74,7 @@ class GraphQL:
         if name == "node":
             return self.nodes.load(args["id"])
         if name == "setSecret":
-            secret = Secret.make(args["name"], args["plaintext"], self.secret_key)
-            self.redactor.learn(secret)
-            return self.nodes.make("Secret", name, {"secret": secret})
+            self.secrets.set(args["name"], args.pop("plaintext"))
         args = {key: self._loaded(info, key, value) for key, value in args.items()}
         if kind := returns_object(info):
             parent = None if info.parent_type.name == "Query" else source
@@ -98,14 +94,14 @@ class GraphQL:
     def _formatted(self, error: GraphQLError) -> dict[str, Any]:
         cause = error.original_error
         formatted: dict[str, Any] = dict(error.formatted)
-        formatted["message"] = self.redactor.text(error.message)
+        formatted["message"] = self.secrets.text(error.message)
         if isinstance(cause, ExecFailure):
             formatted["extensions"] = {
                 "_type": "EXEC_ERROR",
-                "cmd": [self.redactor.text(cause.cmd)],
+                "cmd": cause.cmd,
                 "exitCode": cause.code,
-                "stdout": self.redactor.text(cause.stdout),
-                "stderr": self.redactor.text(cause.stderr),
+                "stdout": cause.stdout,
+                "stderr": cause.stderr,
             }
         elif cause and not isinstance(cause, SolveError | BadRequest | UnknownID | OSError):
             # Ours to mend: the client gets its kind, the session's log the whole.
@@ -115,5 +111,6 @@ class GraphQL:
         return formatted
 
 
-def _errors(errors: list[GraphQLError]) -> dict[str, Any]:
-    return {"data": None, "errors": [dict(error.formatted) for error in errors]}
+def _invalid(code: str, errors: list[GraphQLError]) -> dict[str, Any]:
+    formatted = [{**error.formatted, "extensions": {"code": code}} for error in errors]
+    return {"errors": formatted, "data": None}

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ci.engine.llb import Tree
-from ci.engine.redact import Secret
 
 
 class BadRequest(Exception):
@@ -27,7 +26,7 @@ class Mount:
     tree: Tree | None = None
     read_only: bool = False
     cache: tuple[str, str] | None = None
-    secret: tuple[Secret, int] | None = None
+    secret: tuple[str, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ class Container:
     root: Tree = field(default_factory=Tree)
     config: Mapping[str, Any] = field(default_factory=dict)
     mounts: tuple[Mount, ...] = ()
-    secret_env: tuple[tuple[str, Secret], ...] = ()
+    secret_env: tuple[tuple[str, str], ...] = ()
     hosts: tuple[tuple[str, str], ...] = ()
     output: Tree | None = None
     """Where the last step left ``stdout``, ``stderr`` and ``exit``."""
@@ -67,7 +66,7 @@ class Container:
             if path == mount.path or path.startswith(mount.path.rstrip("/") + "/"):
                 if mount.tree is None:
                     kind = "cache" if mount.cache else "secret"
-                    raise BadRequest(f"{path}: cannot be read from a mounted {kind}")
+                    raise BadRequest(f"{path}: cannot retrieve path from {kind}")
                 return mount.tree.at(posixpath.relpath(path, mount.path))
         return self.root.at(path)
 
@@ -97,14 +96,16 @@ def configured(container: Container, call: str, args: Mapping[str, Any]) -> Cont
             return container.with_config(Labels=labels)
         case "withSecretVariable":
             others = tuple(item for item in container.secret_env if item[0] != args["name"])
-            secret = args["secret"].args["secret"]
+            secret = args["secret"].args["name"]
             return replace(container, secret_env=(*others, (args["name"], secret)))
     raise AssertionError(f"schema.graphql serves Container.{call}, evaluate.py does not")
 
 
 def expand(value: str, known: Mapping[str, str]) -> str:
-    """``$NAME`` and ``${NAME}`` replaced; an unknown name becomes empty, as in Dagger."""
-    return re.sub(r"\$(?:\{(\w+)\}|(\w+))", lambda m: known.get(m[1] or m[2], ""), value)
+    """``$NAME`` and ``${NAME}`` replaced; what is unknown becomes empty (Go's ``os.Expand``)."""
+    return re.sub(
+        r"\$(?:\{([^}]*)\}|(\w+)|[*#$@!?-])", lambda m: known.get(m[1] or m[2] or "", ""), value
+    )
 
 
 def _with_env(container: Container, name: str, value: str | None) -> Container:

@@ -49,7 +49,8 @@ def host_tree(node: Node) -> HostTree | None:
 class Context:
     """A build context on the host.
 
-    ``key`` names it to BuildKit, which sends only what changed since it last saw that key.
+    ``key`` names it in a graph of more steps than the build's own, where BuildKit sends only what
+    changed since it last saw that key.
     """
 
     path: Path

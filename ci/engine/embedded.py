@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import platform
-import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from importlib import metadata
+from secrets import token_hex
 
 from ci.engine import daemon
 from ci.engine.answers import Answers
@@ -18,7 +18,7 @@ from ci.engine.logstream import LogStream
 from ci.engine.nodes import Nodes
 from ci.engine.progress import Printer
 from ci.engine.proxy import Services
-from ci.engine.redact import Redactor
+from ci.engine.redact import Secrets
 from ci.engine.scratch import ScratchSpace
 from ci.engine.server import Server, serving
 from ci.engine.solve import Buildctl, Event, Listener
@@ -40,9 +40,9 @@ async def session(
         scratch = ScratchSpace(home.engine / "sessions")
         services = Services()
         try:
-            logs = LogStream()
+            logs = LogStream(scratch.root / "log.jsonl")
             graphql = _assemble(home, environ, running, scratch, services, logs, Printer(write))
-            async with serving(graphql, logs, secrets.token_hex(16)) as server:
+            async with serving(graphql, logs, token_hex(16)) as server:
                 yield server
         finally:
             await services.close()
@@ -58,12 +58,12 @@ def _assemble(
     logs: LogStream,
     printer: Printer,
 ) -> GraphQL:
-    redactor = Redactor()
+    given = Secrets()
     buildctl = Buildctl(
         home.bin / "buildctl",
         running.address,
         environ,
-        redactor,
+        given,
         listen=lambda: _Both(printer.listener(), logs.listener()),
         diagnose=lambda said: daemon.diagnose(home, said),
         before=lambda: daemon.ensure(home, environ),
@@ -76,9 +76,7 @@ def _assemble(
     )  # fmt: skip
     answers = Answers(buildctl, evaluator, scratch)
     contexts.export = answers.export
-    return GraphQL(
-        answers, Nodes(), redactor, secrets.token_bytes(32), version(), known_api(home.engine)
-    )
+    return GraphQL(answers, Nodes(), given, version(), known_api(home.engine))
 
 
 def version() -> str:

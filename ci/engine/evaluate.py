@@ -97,9 +97,8 @@ class Evaluator:
             if isinstance(before, Dockerfile):
                 return replace(before, labels=(*before.labels, (args["name"], args["value"])))
         if node.field == "withRegistryAuth":
-            secret = args["secret"].args["secret"]
             host = args["address"].partition("//")[2] or args["address"]
-            login = (args["username"], secret.value.decode())
+            login = (args["username"], args["secret"].args["name"])
             self.buildctl.registry_auth[host.partition("/")[0]] = login
             return await self.state(parent)
         container = await self.container(parent)
@@ -128,7 +127,7 @@ class Evaluator:
         if node.field == "withMountedCache":
             return Mount(path, cache=(args["cache"].args["key"], args["sharing"]))
         if node.field == "withMountedSecret":
-            return Mount(path, secret=(args["source"].args["secret"], args["mode"]))
+            return Mount(path, secret=(args["source"].args["name"], args["mode"]))
         return Mount(path, tree=await self.tree(args["source"]), read_only=args["readOnly"])
 
     async def _with_content(self, container: Container, node: Node) -> Container:
@@ -151,7 +150,7 @@ class Evaluator:
             platform=args.get("platform") or self.platform,
             target=args["target"],
             build_args=tuple((a["name"], a["value"]) for a in args["buildArgs"]),
-            secrets=tuple((s.args["secret"].name, s.args["secret"]) for s in args["secrets"]),
+            secrets=tuple(secret.args["name"] for secret in args["secrets"]),
         )
 
 

@@ -13,9 +13,8 @@ from ci.engine import llb
 from ci.engine.containers import Container
 from ci.engine.context import Context
 from ci.engine.llb import Tree, Vertex
-from ci.engine.redact import Secret
 from ci.engine.scratch import ScratchSpace
-from ci.engine.solve import Buildctl, SolveError, csv_row
+from ci.engine.solve import Buildctl, EngineGone, SolveError, csv_row
 
 
 @dataclass(frozen=True)
@@ -27,20 +26,19 @@ class Dockerfile:
     platform: str
     target: str = ""
     build_args: tuple[tuple[str, str], ...] = ()
-    secrets: tuple[tuple[str, Secret], ...] = ()
+    secrets: tuple[str, ...] = ()
     labels: tuple[tuple[str, str], ...] = ()
 
     def arguments(self) -> list[str]:
         """What ``buildctl build`` needs to know."""
         options = [f"filename={self.filename}", f"platform={self.platform}"]
-        options += [f"{part}key={self.context.key}" for part in ("context", "dockerfile")]
         options += [f"target={self.target}"] if self.target else []
         options += [f"build-arg:{name}={value}" for name, value in self.build_args]
         options += [f"label:{name}={value}" for name, value in self.labels]
         return ["--frontend", "dockerfile.v0", *(x for o in options for x in ("--opt", o))]
 
     def locals(self) -> dict[str, Path]:
-        return {self.context.key: self.context.path}
+        return {"context": self.context.path, "dockerfile": self.context.path}
 
 
 @dataclass(frozen=True)
@@ -64,7 +62,16 @@ class Images:
         with self.scratch.directory() as directory:
             (directory / "Dockerfile").write_text(f"FROM {reference}\n")
             context = Context.at(directory)
-            return await self.convert(Dockerfile(context, "Dockerfile", platform))
+            try:
+                return await self.convert(Dockerfile(context, "Dockerfile", platform))
+            except EngineGone:
+                raise
+            except SolveError as error:
+                # BuildKit's words, without the excerpt of a Dockerfile that nobody wrote.
+                reason = str(error).strip().splitlines()[-1].removeprefix("ERROR: ")
+                raise SolveError(
+                    f'failed to resolve image "{reference}" (platform: "{platform}"): {reason}'
+                ) from error
 
     async def convert(self, build: Dockerfile) -> tuple[Tree, dict[str, Any]]:
         """A docker build as LLB that more steps can follow, and its configuration.
@@ -93,14 +100,16 @@ class Images:
             quiet=True,
         )
         document = json.loads(answer[answer.index(b"{") :])
-        secrets = dict(build.secrets)
 
         def swap(vertex: Vertex) -> Vertex:
-            if vertex.op.source.identifier == f"local://{build.context.key}":
-                return replace(vertex, local=(build.context.key, build.context.path))
+            if vertex.op.source.identifier == "local://context":
+                key = build.context.key
+                vertex.op.source.identifier = f"local://{key}"
+                vertex.op.source.attrs["local.sharedkeyhint"] = key
+                return replace(vertex, local=(key, build.context.path))
             ids = [m.secretOpt.ID for m in vertex.op.exec.mounts if m.secretOpt.ID]
             ids += [variable.ID for variable in vertex.op.exec.secretenv]
-            used = tuple(secrets[id_] for id_ in ids if id_ in secrets)
+            used = tuple(id_ for id_ in ids if id_ in build.secrets)
             return replace(vertex, secrets=used) if used else vertex
 
         return llb.from_frontend(document, swap)

@@ -18,8 +18,6 @@ from typing import Any
 import ops_pb2 as pb
 from google.protobuf import json_format
 
-from ci.engine.redact import Secret
-
 SCRATCH = -1
 """The input index that means "an empty filesystem"."""
 
@@ -28,15 +26,15 @@ SCRATCH = -1
 class Vertex:
     """One step. ``inputs`` are (vertex, output index); ``local`` is a host directory it reads.
 
-    ``name`` is what progress shows. Two vertices of equal bytes have one digest, and BuildKit
-    runs them once.
+    ``name`` is what progress shows, ``secrets`` the names of those that it is given. Two
+    vertices of equal bytes have one digest, and BuildKit runs them once.
     """
 
     op: Any
     inputs: tuple[tuple[Vertex, int], ...] = ()
     name: str = ""
     local: tuple[str, Path] | None = None
-    secrets: tuple[Secret, ...] = ()
+    secrets: tuple[str, ...] = ()
     caps: tuple[str, ...] = ()
 
     @cached_property
@@ -75,7 +73,7 @@ class Definition:
 
     bytes: bytes
     locals: dict[str, Path] = field(default_factory=dict)
-    secrets: frozenset[Secret] = frozenset()
+    secrets: frozenset[str] = frozenset()
 
 
 def digest_of(data: bytes) -> str:
@@ -89,7 +87,7 @@ def define(tree: Tree) -> Definition:
         return Definition(bytes(message.SerializeToString()))
     steps = message.__getattribute__("def")  # "def" is a keyword of Python
     locals_: dict[str, Path] = {}
-    secrets: set[Secret] = set()
+    secrets: set[str] = set()
     for vertex in _inputs_first(tree.vertex):
         steps.append(vertex.bytes)
         metadata = message.metadata[vertex.digest]

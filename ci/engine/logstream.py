@@ -14,8 +14,9 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Any
 
 from ci.engine.solve import Event
@@ -31,32 +32,61 @@ def trace_of(traceparent: str | None) -> str:
 
 
 class LogStream:
-    """Hands every record to every subscriber, from the moment it subscribes."""
+    """Every record of the session, kept in a file, for subscribers that come at any time.
 
-    def __init__(self) -> None:
-        self._subscribers: set[asyncio.Queue[str | None]] = set()
+    A file, so that neither a long history nor a slow subscriber costs memory. What is in it is
+    already free of secrets.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._writer = file.open("ab")
+        self._waiting: set[asyncio.Event] = set()
+        self._size = 0
+        self.ended = asyncio.Event()
 
     def listener(self) -> _Solve:
         return _Solve(self, TRACE.get())
 
-    def publish(self, trace: str, event: Event) -> None:
-        if self._subscribers:
-            text = json.dumps(record(trace, event), separators=(",", ":"))
-            for queue in self._subscribers:
-                queue.put_nowait(text)
+    def publish(self, record: Mapping[str, Any]) -> None:
+        line = json.dumps(record, separators=(",", ":")).encode() + b"\n"
+        self._writer.write(line)
+        self._size += len(line)
+        if self._waiting:
+            self._writer.flush()
+        for waiting in self._waiting:
+            waiting.set()
 
-    async def subscribe(self) -> AsyncIterator[str]:
-        queue: asyncio.Queue[str | None] = asyncio.Queue()
-        self._subscribers.add(queue)
+    async def follow(self, after: int = 0) -> AsyncIterator[tuple[int, str]]:
+        """Records with their numbers, those after ``after`` first, until the session ends."""
+        more = asyncio.Event()
+        self._waiting.add(more)
         try:
-            while (text := await queue.get()) is not None:
-                yield text
+            with self._file.open("rb") as reader:
+                number = 0
+                while True:
+                    more.clear()
+                    self._writer.flush()
+                    while (position := reader.tell()) < self._size:
+                        line = reader.readline()
+                        if not line.endswith(b"\n"):
+                            reader.seek(position)
+                            break
+                        number += 1
+                        if number > after:
+                            yield number, line[:-1].decode()
+                    if self.ended.is_set():
+                        return
+                    await more.wait()
         finally:
-            self._subscribers.discard(queue)
+            self._waiting.discard(more)
 
     def close(self) -> None:
-        for queue in self._subscribers:
-            queue.put_nowait(None)
+        """No more records: subscribers get what is there, then the end."""
+        self.ended.set()
+        for waiting in self._waiting:
+            waiting.set()
+        self._writer.flush()
 
 
 class _Solve:
@@ -65,46 +95,50 @@ class _Solve:
     def __init__(self, stream: LogStream, trace: str) -> None:
         self._stream = stream
         self._trace = trace
+        self._open: dict[str, set[int]] = {}
 
     def __call__(self, event: Event) -> None:
+        key = event.step
         if event.kind == "log":
-            self._stream.publish(self._trace, event)
+            self._open.setdefault(key, set()).add(event.stream)
+            self._stream.publish(self._record(event, event.stream, event.data))
+        elif event.kind in ("done", "error"):
+            for stream in sorted(self._open.pop(key, ())):
+                self._stream.publish(self._record(event, stream, None))
+
+    def _record(self, event: Event, stream: int, data: bytes | None) -> dict[str, Any]:
+        return record(self._trace, event.step, stream, data)
 
     def close(self) -> None:
         pass
 
 
-def record(trace: str, event: Event) -> dict[str, Any]:
-    """One OTLP ``ExportLogsServiceRequest`` with one record."""
-    span = hashlib.sha256(f"{trace}{event.step}".encode()).digest()[:8]
+def record(trace: str, step: str, stream: int, data: bytes | None) -> dict[str, Any]:
+    """One OTLP ``ExportLogsServiceRequest`` with one record; ``data`` None ends the stream.
+
+    Scope and attributes are those of Dagger's engine for what a step prints.
+    """
+    attributes: list[dict[str, Any]] = [{"key": "stdio.stream", "value": {"intValue": str(stream)}}]
+    if data is None:
+        attributes.append({"key": "stdio.eof", "value": {"boolValue": True}})
+    log = {
+        "timeUnixNano": str(time.time_ns()),
+        "body": {"stringValue": (data or b"").decode(errors="replace")},
+        "attributes": attributes,
+        "traceId": base64.b64encode(bytes.fromhex(trace)).decode(),
+        "spanId": base64.b64encode(hashlib.sha256(f"{trace}{step}".encode()).digest()[:8]).decode(),
+    }
     return {
         "resourceLogs": [
             {
-                "resource": {"attributes": [_text("service.name", "dagger-embedded")]},
+                "resource": {
+                    "attributes": [
+                        {"key": "service.name", "value": {"stringValue": "dagger-embedded"}}
+                    ]
+                },
                 "scopeLogs": [
-                    {
-                        "scope": {"name": "dagger-embedded"},
-                        "logRecords": [
-                            {
-                                "timeUnixNano": str(time.time_ns()),
-                                "body": {"stringValue": event.data.decode(errors="replace")},
-                                "attributes": [
-                                    {
-                                        "key": "stdio.stream",
-                                        "value": {"intValue": str(event.stream)},
-                                    },
-                                    _text("dagger.io/step", event.name),
-                                ],
-                                "traceId": base64.b64encode(bytes.fromhex(trace)).decode(),
-                                "spanId": base64.b64encode(span).decode(),
-                            }
-                        ],
-                    }
+                    {"scope": {"name": "dagger.io/engine.buildkit"}, "logRecords": [log]}
                 ],
             }
         ]
     }
-
-
-def _text(key: str, value: str) -> dict[str, Any]:
-    return {"key": key, "value": {"stringValue": value}}

@@ -13,8 +13,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ci.engine.redact import Secret
-
 
 class UnknownID(Exception):
     """No object of this session has this ID."""
@@ -24,7 +22,7 @@ class UnknownID(Exception):
 class Node:
     """``type`` is the GraphQL type; ``field`` the call that made it; ``args`` by GraphQL name.
 
-    Arguments that were IDs are nodes, and a secret's plaintext is a Secret.
+    Arguments that were IDs are nodes; a secret's plaintext is not among them.
     """
 
     type: str
@@ -64,8 +62,6 @@ def _identity(value: Any) -> Any:
     """What of an argument decides the identity of its node, as JSON."""
     if isinstance(value, Node):
         return ["node", value.id]
-    if isinstance(value, Secret):
-        return ["secret", value.name, value.tag]
     if isinstance(value, Mapping):
         return {key: _identity(item) for key, item in sorted(value.items())}
     if isinstance(value, list | tuple):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import random
 
 from ci.engine.containers import BadRequest
@@ -31,6 +32,8 @@ class Services:
             return self._addresses[service.id]
 
     async def _start(self, service: Node) -> str:
+        if not service.args["ports"]:
+            raise BadRequest("no ports specified")
         host = service.args["host"] or "localhost"
         address = ".".join(
             ["127", *(str(random.randint(low, 254)) for low in (64, 1, 1))]  # noqa: S311
@@ -40,11 +43,8 @@ class Services:
                 raise BadRequest("embedded engine does not serve Host.service(protocol: UDP)")
             backend = port["backend"]
             frontend = port.get("frontend") or backend
-            server = await asyncio.start_server(
-                lambda reader, writer, backend=backend: _forward(reader, writer, host, backend),
-                address,
-                frontend,
-            )
+            forward = functools.partial(_forward, host=host, port=backend)
+            server = await asyncio.start_server(forward, address, frontend)
             self._servers.append(server)
         return address
 
@@ -54,7 +54,7 @@ class Services:
 
 
 async def _forward(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str, port: int
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, host: str, port: int
 ) -> None:
     with contextlib.suppress(OSError):
         try:

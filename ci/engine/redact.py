@@ -2,45 +2,35 @@
 
 from __future__ import annotations
 
-import hmac
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable
 
-MASK = "***"
+MASK = b"***"
 
 
-@dataclass(frozen=True)
-class Secret:
-    """A named value. Its ``repr`` and its identity (``tag``, keyed per session) never show it."""
+class Secrets:
+    """The secrets of a session, by name, and the replacement of each by ``***``.
 
-    name: str
-    tag: str
-    value: bytes = field(repr=False, compare=False)
-
-    @classmethod
-    def make(cls, name: str, plaintext: str, session_key: bytes) -> Secret:
-        value = plaintext.encode()
-        return cls(name, hmac.digest(session_key, value, "sha256").hex(), value)
-
-
-class Redactor:
-    """Knows the session's secrets; replaces each by ``***``, the longest first.
-
-    As in Dagger, surrounding white space of a secret does not count, and an empty one is ignored.
+    As in Dagger, a name that is set again has the new value from then on; every value that was
+    ever set is replaced, the longest first; white space around a value does not count.
     """
 
     def __init__(self) -> None:
+        self._values: dict[str, str] = {}
         self._needles: list[bytes] = []
 
-    def learn(self, secret: Secret) -> None:
-        needle = secret.value.strip()
+    def set(self, name: str, plaintext: str) -> None:
+        self._values[name] = plaintext
+        needle = plaintext.strip().encode()
         if needle and needle not in self._needles:
             self._needles.append(needle)
             self._needles.sort(key=len, reverse=True)
 
+    def value(self, name: str) -> str:
+        return self._values[name]
+
     def clean(self, data: bytes) -> bytes:
         for needle in self._needles:
-            data = data.replace(needle, MASK.encode())
+            data = data.replace(needle, MASK)
         return data
 
     def text(self, text: str) -> str:
@@ -59,14 +49,14 @@ def _overlap(data: bytes, needle: bytes) -> int:
 class Stream:
     """Redacts a stream that arrives in pieces, a secret across two pieces included."""
 
-    def __init__(self, redactor: Redactor, emit: Callable[[bytes], None]) -> None:
-        self._redactor = redactor
+    def __init__(self, secrets: Secrets, emit: Callable[[bytes], None]) -> None:
+        self._secrets = secrets
         self._emit = emit
         self._rest = b""
 
     def feed(self, piece: bytes) -> None:
-        data = self._redactor.clean(self._rest + piece)
-        keep = self._redactor.held_back(data)
+        data = self._secrets.clean(self._rest + piece)
+        keep = self._secrets.held_back(data)
         ready, self._rest = data[: len(data) - keep], data[len(data) - keep :]
         if ready:
             self._emit(ready)
@@ -75,10 +65,3 @@ class Stream:
         if self._rest:
             self._emit(self._rest)
         self._rest = b""
-
-
-def redactor_of(secrets: Iterable[Secret]) -> Redactor:
-    redactor = Redactor()
-    for secret in secrets:
-        redactor.learn(secret)
-    return redactor

@@ -40,8 +40,8 @@ def make_schema(resolve: GraphQLFieldResolver, api: Api) -> GraphQLSchema:
         for name, kind in served.type_map.items()
         if isinstance(kind, GraphQLObjectType) and not name.startswith("__")
     }
-    for kind in objects.values():
-        for field in kind.fields.values():
+    for served_type in objects.values():
+        for field in served_type.fields.values():
             field.resolve = resolve
     served.type_map["Node"].resolve_type = lambda node, *_: node.type  # type: ignore[attr-defined]
     if not api:

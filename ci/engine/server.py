@@ -11,12 +11,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from ci.engine.api import GraphQL
 from ci.engine.logstream import TRACE, LogStream, trace_of
-
-KEEP_ALIVE = 10.0
-"""Seconds after which an idle log stream says that it is alive."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +35,7 @@ async def serving(graphql: GraphQL, logs: LogStream, token: str) -> AsyncIterato
     app.router.add_post("/query", _query(graphql))
     app.router.add_get("/v1/logs", _stream_logs(logs))
     for signal in ("traces", "metrics"):
-        app.router.add_get(f"/v1/{signal}", _stream_nothing)
+        app.router.add_get(f"/v1/{signal}", _stream_nothing(logs))
     for signal in ("traces", "metrics", "logs"):  # what clients export of themselves
         app.router.add_post(f"/v1/{signal}", _accept)
     runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=1)
@@ -54,7 +52,7 @@ async def serving(graphql: GraphQL, logs: LogStream, token: str) -> AsyncIterato
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def _authenticated(token: str) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
+def _authenticated(token: str) -> Middleware:
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
         scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
@@ -65,6 +63,7 @@ def _authenticated(token: str) -> Callable[[web.Request, Handler], Awaitable[web
         if scheme.lower() != "basic" or not hmac.compare_digest(user, token.encode()):
             return web.Response(
                 status=401,
+                headers={"WWW-Authenticate": 'Basic realm="Dagger session"'},
                 text="wrong session token: this session belongs to another process; "
                 "unset DAGGER_SESSION_PORT and DAGGER_SESSION_TOKEN to start one of your own",
             )
@@ -80,26 +79,33 @@ def _query(graphql: GraphQL) -> Handler:
             if not isinstance(body, dict):
                 raise ValueError("not an object")
         except ValueError as error:
-            problem = {"message": f"the request is no GraphQL: {error}"}
+            problem = {"message": f"json request body could not be decoded: {error}"}
             return web.json_response({"data": None, "errors": [problem]}, status=400)
         TRACE.set(trace_of(request.headers.get("traceparent")))
-        return web.json_response(await graphql.execute(body))
+        response, status = await graphql.execute(body)
+        return web.json_response(response, status=status)
 
     return query
 
 
 def _stream_logs(logs: LogStream) -> Handler:
     async def stream(request: web.Request) -> web.StreamResponse:
+        last = request.headers.get("X-Last-Event-ID", "")
         response = await _event_stream(request)
-        async for text in logs.subscribe():
-            await response.write(f"event: logs\ndata: {text}\n\n".encode())
+        async for number, text in logs.follow(int(last) if last.isdecimal() else 0):
+            await response.write(f"id: {number}\nevent: logs\ndata: {text}\n\n".encode())
         return response
 
     return stream
 
 
-async def _stream_nothing(request: web.Request) -> web.StreamResponse:
-    return await _event_stream(request)
+def _stream_nothing(logs: LogStream) -> Handler:
+    async def stream(request: web.Request) -> web.StreamResponse:
+        response = await _event_stream(request)
+        await logs.ended.wait()
+        return response
+
+    return stream
 
 
 async def _event_stream(request: web.Request) -> web.StreamResponse:
@@ -107,6 +113,7 @@ async def _event_stream(request: web.Request) -> web.StreamResponse:
         headers={"Content-Type": "text/event-stream", "Cache-Control": "no-cache"}
     )
     await response.prepare(request)
+    await response.write(b"id: \nevent: subscribed\ndata\n\n")
     return response
 
 

@@ -6,6 +6,7 @@ environment of the process, which only its owner can read.
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import base64
 import csv
@@ -19,10 +20,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ci.engine.llb import Definition
-from ci.engine.redact import Redactor, Secret, Stream
+from ci.engine.redact import Secrets, Stream
+from ci.engine.steps import command_of
 
-ERROR_OUTPUT = 100_000
-"""Bytes of stdout and of stderr that an error carries; the log stream has all of it."""
+ERROR_OUTPUT = 100 * 1024
+"""Bytes of stdout and of stderr that an error carries at most, the last ones, as in Dagger."""
 
 
 _SETPRIV = shutil.which("setpriv")
@@ -37,7 +39,7 @@ class SolveError(Exception):
 class ExecFailure(SolveError):
     """A step's process ended with an exit code that was not expected."""
 
-    def __init__(self, message: str, cmd: str, code: int, stdout: str, stderr: str) -> None:
+    def __init__(self, message: str, cmd: list[str], code: int, stdout: str, stderr: str) -> None:
         super().__init__(message)
         self.cmd = cmd
         self.code = code
@@ -80,8 +82,9 @@ class Buildctl:
     program: Path
     address: str
     environ: Mapping[str, str]
-    redactor: Redactor
+    secrets: Secrets
     registry_auth: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Host → (user name, name of the secret that is the password)."""
     listen: Callable[[], Listener | None] = lambda: None
     """Makes the listener of one solve."""
     before: Callable[[], object] = lambda: None
@@ -96,25 +99,25 @@ class Buildctl:
         definition: Definition | None = None,
         *,
         locals_: Mapping[str, Path] | None = None,
-        secrets: Iterable[tuple[str, Secret]] = (),
+        secrets: Iterable[str] = (),
         quiet: bool = False,
     ) -> bytes:
         """Runs ``buildctl build`` and returns what it wrote to standard output.
 
         ``quiet`` solves only read what another solve made, or ask a question: they tell no
-        progress. Raises SolveError, ExecFailure or EngineGone. Cancelling it ends the process, and with
-        it the work.
+        progress. Raises SolveError, ExecFailure or EngineGone. Cancelling it ends the process,
+        and with it the work.
         """
         command = [str(self.program), "--addr", self.address, "build", "--progress=rawjson"]
         environ = self._environ()
         read = dict(locals_ or {}) | (definition.locals if definition else {})
         for name, path in read.items():
             command += ["--local", f"{name}={path}"]
-        given = dict(secrets) | {s.name: s for s in (definition.secrets if definition else ())}
-        for number, (key, secret) in enumerate(sorted(given.items())):
+        needed = {*secrets, *(definition.secrets if definition else ())}
+        for number, name in enumerate(sorted(needed)):
             variable = f"STEP_SECRET_{number}"
-            environ[variable] = secret.value.decode(errors="surrogateescape")
-            command += ["--secret", csv_row(f"id={key}", f"env={variable}")]
+            environ[variable] = self.secrets.value(name)
+            command += ["--secret", csv_row(f"id={name}", f"env={variable}")]
         if self.lost:
             await asyncio.to_thread(self.before)
             self.lost = False
@@ -130,7 +133,10 @@ class Buildctl:
             # Ctrl-C in the terminal must not end builds before their session decides to.
             start_new_session=True,
         )
-        progress = _Progress(self.redactor, None if quiet else self.listen())
+        progress = _Progress(
+            self.secrets,
+            None if quiet else self.listen(),
+        )
         try:
             stdout, _, _ = await asyncio.gather(
                 _read_all(process), progress.follow(process), _feed(process, definition)
@@ -172,8 +178,10 @@ class Buildctl:
         }
         if self.registry_auth:
             auths = {
-                host: {"auth": base64.b64encode(f"{user}:{password}".encode()).decode()}
-                for host, (user, password) in self.registry_auth.items()
+                host: {
+                    "auth": base64.b64encode(f"{user}:{self.secrets.value(name)}".encode()).decode()
+                }
+                for host, (user, name) in self.registry_auth.items()
             }
             environ["DOCKER_AUTH_CONFIG"] = json.dumps({"auths": auths})
         return environ
@@ -206,12 +214,12 @@ async def _feed(process: asyncio.subprocess.Process, definition: Definition | No
 class _Progress:
     """Follows ``--progress=rawjson``: one JSON object a line, plain text for the final error."""
 
-    def __init__(self, redactor: Redactor, listener: Listener | None) -> None:
-        self._redactor = redactor
+    def __init__(self, secrets: Secrets, listener: Listener | None) -> None:
+        self._secrets = secrets
         self._listener = listener
         self._names: dict[str, str] = {}
         self._streams: dict[tuple[str, int], Stream] = {}
-        self._tails: dict[tuple[str, int], bytes] = {}
+        self._tails: dict[tuple[str, int], tuple[bytes, int]] = {}
         self._seen: set[tuple[str, str]] = set()
         self._failed = ""
         self._text: list[str] = []
@@ -237,7 +245,7 @@ class _Progress:
             self._streams[step, number].feed(base64.b64decode(log.get("data") or ""))
 
     def _vertex(self, vertex: dict[str, Any]) -> None:
-        step, name = vertex["digest"], self._redactor.text(vertex.get("name", ""))
+        step, name = vertex["digest"], self._secrets.text(vertex.get("name", ""))
         self._names[step] = name
         if vertex.get("started"):
             self._tell("start", step)
@@ -252,7 +260,7 @@ class _Progress:
         if error := vertex.get("error"):
             if not error.endswith("context canceled") or not self._failed:
                 self._failed = step
-            self._tell("error", step, data=self._redactor.clean(error.encode()), seconds=seconds)
+            self._tell("error", step, data=self._secrets.clean(error.encode()), seconds=seconds)
         else:
             if not vertex.get("cached"):
                 self._tell("done", step, seconds=seconds)
@@ -267,13 +275,13 @@ class _Progress:
 
     def _stream(self, step: str, number: int) -> Stream:
         def emit(data: bytes) -> None:
-            tail = self._tails.get((step, number), b"") + data
-            self._tails[step, number] = tail[-ERROR_OUTPUT:]
+            tail, size = self._tails.get((step, number), (b"", 0))
+            self._tails[step, number] = (tail + data)[-ERROR_OUTPUT:], size + len(data)
             if self._listener:
                 name = self._names.get(step, "")
                 self._listener(Event("log", step, name, data, stream=number))
 
-        return Stream(self._redactor, emit)
+        return Stream(self._secrets, emit)
 
     def close(self) -> None:
         for stream in self._streams.values():
@@ -282,18 +290,26 @@ class _Progress:
             self._listener.close()
 
     def error(self) -> SolveError:
-        text = self._redactor.text("".join(self._text)).strip()
-        message = text.rpartition("error: ")[2].strip() or "buildctl ended without a message"
-        exited = re.search(r"did not complete successfully: exit code: (\d+)", message)
+        text = self._secrets.text("".join(self._text)).strip()
+        message = (
+            text.partition("error: ")[2].strip().removeprefix("failed to solve: ")
+            or "buildctl ended without a message"
+        )
+        exited = re.search(
+            r'process (".*") did not complete successfully: exit code: (\d+)', message
+        )
         if exited and self._failed:
-            return ExecFailure(
-                message, self._names.get(self._failed, ""), int(exited[1]),
-                self._tail(1), self._tail(2),
-            )  # fmt: skip
-        return SolveError(message)
+            code = int(exited[2])
+            command = command_of(ast.literal_eval(exited[1]))  # quoted as Go does
+            return ExecFailure(f"exit code: {code}", command, code, self._tail(1), self._tail(2))
+        missing = r'"(/[^"]*)": not found'
+        return SolveError(re.sub(missing, r"stat \1: no such file or directory", message))
 
     def _tail(self, number: int) -> str:
-        return self._tails.get((self._failed, number), b"").decode(errors="replace")
+        tail, size = self._tails.get((self._failed, number), (b"", 0))
+        text = tail.decode(errors="replace").strip()
+        omitted = size - len(tail)
+        return f"[omitting {omitted} bytes]...{text}" if omitted else text
 
 
 def _seconds(started: str | None, completed: str) -> float:

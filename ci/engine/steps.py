@@ -22,14 +22,12 @@ INPUT = "/.dagger-embedded-input"
 def execute(container: Container, args: Mapping[str, Any], shim: Path) -> Container:
     """``container`` after ``withExec(args, useEntrypoint, stdin, expect)``."""
     command = list(args["args"])
-    if args["useEntrypoint"] or not command:
-        command = [*(container.config.get("Entrypoint") or ()), *command]
-    if not args["args"]:
-        command += container.config.get("Cmd") or ()
     if not command:
-        raise BadRequest("withExec: no command: neither arguments nor a default of the image")
-    if container.root.vertex is None:
-        raise BadRequest("withExec: the container has no filesystem; start with from")
+        command = list(container.config.get("Cmd") or ())
+    if args["useEntrypoint"]:
+        command = [*(container.config.get("Entrypoint") or ()), *command]
+    if not command:
+        raise BadRequest("no command has been set")
     return _Step(container, command, args, shim).run()
 
 
@@ -61,7 +59,7 @@ class _Step:
         for alias, address in container.hosts:
             meta.extraHosts.add(Host=alias, IP=address)
         for name, secret in container.secret_env:
-            self._op.exec.secretenv.add(ID=secret.name, name=name)
+            self._op.exec.secretenv.add(ID=secret, name=name)
         root = self._mount("/", llb.as_root(container.root))
         output = self._mount(OUTPUT, llb.mkdir(Tree(), "/out", 0o777), selector="/out")
         self._mount(SHIM, self._shim, read_only=True)
@@ -127,9 +125,19 @@ class _Step:
         elif mount.secret:
             secret, mode = mount.secret
             added.mountType = pb.SECRET
-            added.secretOpt.ID = secret.name
+            added.secretOpt.ID = secret
             added.secretOpt.mode = mode
         return None
+
+
+def command_of(process: str) -> list[str]:
+    """The command of a failed step, from the process that BuildKit names, joined with blanks."""
+    program, _, rest = process.partition(" ")
+    if program == SHIM:
+        command: list[str] = json.loads(rest)["args"]
+        return command
+    shell = "/bin/sh -c "  # of a Dockerfile's RUN
+    return [*shell.split(), process[len(shell) :]] if process.startswith(shell) else process.split()
 
 
 def expected_codes(expect: str) -> Sequence[int]:

@@ -54,9 +54,11 @@ async def engine(
     os.environ.pop("DAGGER_SESSION_PORT", None)
     environ = {**os.environ, "_EXPERIMENTAL_DAGGER_CLI_BIN": shutil.which("dagger") or ""}
     try:
-        async with open_session(kind, home, environ, progress=sys.stderr) as session:
-            async with dagger.connection():
-                yield session
+        async with (
+            open_session(kind, home, environ, progress=sys.stderr) as session,
+            dagger.connection(),
+        ):
+            yield session
     except PipelineError as error:
         if kind == "embedded":
             raise

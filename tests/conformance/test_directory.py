@@ -116,7 +116,7 @@ async def test_missing_file_and_directory() -> None:
 
 
 async def test_missing_host_directory(tmp_path: Path) -> None:
-    with pytest.raises(dagger.QueryError, match="no such file or directory|no such directory"):
+    with pytest.raises(dagger.QueryError, match=r"no such file or directory|no such directory"):
         await dag.host().directory(str(tmp_path / "none")).entries()
 
 

@@ -74,12 +74,8 @@ func run(s step) (int, error) {
 		cmd.Stdin = in
 	}
 	if err := cmd.Start(); err != nil {
-		code := 126
-		if errors.Is(err, exec.ErrNotFound) || errors.Is(err, os.ErrNotExist) {
-			code = 127
-		}
 		fmt.Fprintln(stderr, err)
-		return code, nil
+		return 1, nil
 	}
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
