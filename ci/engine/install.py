@@ -30,6 +30,7 @@ GO_NEEDED = (1, 26, 8)
 """The ``go`` line of that BuildKit version's go.mod."""
 _GO_SWITCHES_SINCE = (1, 21)  # an older Go cannot fetch the version that a module asks for
 _SHIM = Path(__file__).with_name("shim")
+_REPRODUCIBLE = ("-trimpath", "-buildvcs=false")
 _SAY_EVERY_SECONDS = 10.0
 
 Say = Callable[[str], None]
@@ -90,18 +91,11 @@ def _buildkit(home: Home, environ: Mapping[str, str], say: Say) -> None:
     out = module / "bin"
     out.mkdir(exist_ok=True)
     started = time.monotonic()
+    version = f"-X {BUILDKIT}/version.Version={BUILDKIT_VERSION}"
     # "go install …@v0.34.2" refuses BuildKit, for the exclude directives in its go.mod.
-    version_flag = f"-X {BUILDKIT}/version.Version={BUILDKIT_VERSION}"
     _compile(
         [
-            *(
-                "-trimpath",
-                "-buildvcs=false",
-                "-ldflags",
-                f"-s -w {version_flag}",
-                "-o",
-                f"{out}{os.sep}",
-            ),
+            *(*_REPRODUCIBLE, "-ldflags", f"-s -w {version}", "-o", f"{out}{os.sep}"),
             *(f"{BUILDKIT}/cmd/{command}" for command in commands),
         ],
         module,
@@ -119,8 +113,7 @@ def _buildkit(home: Home, environ: Mapping[str, str], say: Say) -> None:
 def _runc(home: Home, environ: Mapping[str, str], say: Say) -> None:
     program = home.bin / "runc"
     program.unlink(missing_ok=True)  # a link whose target was uninstalled
-    path = os.pathsep.join((environ.get("PATH", os.defpath), "/usr/local/sbin:/usr/sbin:/sbin"))
-    if found := shutil.which("runc", path=path):
+    if found := shutil.which("runc", path=environ.get("PATH")):
         say(f"runc: using {found}")
     else:
         unpacked = home.root / "unpacked" / "runc"
@@ -132,11 +125,7 @@ def _runc(home: Home, environ: Mapping[str, str], say: Say) -> None:
 
 def _shim(home: Home, environ: Mapping[str, str], say: Say) -> None:
     draft = home.bin / f"shim.{os.getpid()}"
-    _go(
-        ["build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", str(draft), "."],
-        _SHIM,
-        environ,
-    )
+    _go(["build", *_REPRODUCIBLE, "-ldflags", "-s -w", "-o", str(draft), "."], _SHIM, environ)
     draft.replace(home.bin / "shim")
     _stamp(home, "shim", _shim_hash())
 
