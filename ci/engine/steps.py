@@ -95,6 +95,12 @@ class _Step:
             "stdin": INPUT if self._args["stdin"] else "",
             "secretEnv": [name for name, _ in container.secret_env],
             "secretFiles": [mount.path for mount in container.mounts if mount.secret],
+            # BuildKit's cache does not tell steps apart by these; Dagger's does.
+            "cacheKey": [
+                *(secret for _, secret in container.secret_env),
+                *(mount.secret[0] for mount in container.mounts if mount.secret),
+                *(mount.cache[0] for mount in container.mounts if mount.cache),
+            ],
         }
 
     def _mount(self, dest: str, tree: Tree, *, read_only: bool = False, selector: str = "") -> int:
