@@ -13,6 +13,7 @@ import anyio.to_thread
 import httpx
 
 from ci import aws, images
+from ci.bases import Bases
 from ci.credentials import Login, of_docker
 from ci.engine.daemon_config import DaemonConfig
 from ci.engine.session import Session, open_session
@@ -22,9 +23,9 @@ from ci.local import registry as local_registry
 from ci.local import standin
 from ci.logs import Logs, following
 from ci.outcome import Outcome
-from ci.plan import Image, Plan
+from ci.plan import Plan
 from ci.reference import Reference, ecr_owner, is_loopback
-from ci.registry import Registries, RegistryError, connect
+from ci.registry import Registries, connect
 from ci.retry import Policy
 
 
@@ -46,58 +47,21 @@ class Audience(Protocol):
 
 @dataclass
 class Bench:
-    """What the images of a run share. ``digests`` and ``faults`` say, for each image that is
-    pulled, what it is or why it is not to be had; ``began`` is on anyio's clock."""
+    """What the images of a run share. ``began`` is on anyio's clock, ``stand_ins`` are the images
+    that a stand-in serves."""
 
     plan: Plan
     session: Session
     registries: Registries
+    bases: Bases
     logs: Logs
     audience: Audience
     policy: Policy
     began: float
-    logins: Sequence[Login] = ()
-    stand_ins: Sequence[str] = ()
-    digests: dict[Reference, str] = field(default_factory=dict)
-    faults: dict[Reference, RegistryError] = field(default_factory=dict)
+    logins: Sequence[Login]
+    stand_ins: Sequence[str]
     known_blobs: set[str] = field(default_factory=set)
     done: dict[str, Outcome] = field(default_factory=dict)
-
-    async def resolve(self, wanted: Sequence[Image]) -> None:
-        """Asks the registries, once a run, what each image that ``wanted`` build on is.
-
-        Raises when that leaves nothing to build: InputErrors when the registries say so,
-        PipelineError when they say nothing.
-        """
-        known = self.digests.keys() | self.faults.keys()
-        new = {pull.reference for image in wanted for pull in image.pulls} - known
-        async with anyio.create_task_group() as group:
-            for reference in new:
-                group.start_soon(self._resolve, reference)
-        blocked = [
-            fault
-            for image in wanted
-            for pull in image.pulls
-            if (fault := self.faults.get(pull.reference))
-        ]
-        buildable = any(
-            all(pull.reference not in self.faults for pull in image.pulls) for image in wanted
-        )
-        if blocked and not buildable and not self.done:
-            faults = list(dict.fromkeys(blocked))
-            if any(fault.status == 0 for fault in faults):
-                raise faults[0]
-            raise InputErrors([InputError(each.where, each.what, each.fix) for each in faults])
-
-    async def _resolve(self, reference: Reference) -> None:
-        try:
-            self.digests[reference] = await self.registries.digest(reference)
-        except RegistryError as error:
-            where, what, fix = str(reference), error.what, error.fix
-            if reference.repository == self.plan.layer_repository and error.status == 404:
-                what = "the common layer's image is not there"
-                fix = "push it first (python ci/main.py layer), or name it with --layer-repository"
-            self.faults[reference] = RegistryError(where, what, fix, error.status)
 
 
 @asynccontextmanager
@@ -134,6 +98,10 @@ async def opened(
             )
         )  # fmt: skip
         await registries.ping(host)
+        bases = Bases(registries, plan.layer_repository)
+        later = {str(base) for base in plan.bases if plan.layer and _is_layer(base, plan)}
+        await bases.resolve(base for base in plan.bases if str(base) not in later.union(stands_in))
+        bases.require(plan.images)
         config = DaemonConfig(mirrors=mirrors, ca_bundle=ca_bundle)
         session = await _session(stack, plan, home, environ, progress, config)
         audience.say(f"engine: {session.how}, Dagger API {session.version}")
@@ -150,8 +118,12 @@ async def opened(
             )
         logs = await stack.enter_async_context(following(session, settings.report / "logs"))
         yield Bench(
-            plan, session, registries, logs, audience, policy, began, tuple(ours), stands_in
+            plan, session, registries, bases, logs, audience, policy, began, ours, stands_in
         )
+
+
+def _is_layer(base: Reference, plan: Plan) -> bool:
+    return base.repository == plan.layer_repository
 
 
 def _account_logins(plan: Plan) -> list[Login]:

@@ -101,13 +101,14 @@ def _build(
     settings: Settings, environ: Mapping[str, str], home: Home, out: IO[str], err: IO[str]
 ) -> int:
     """``layer``, ``app`` and ``rehearse``. The report is written however the run ends."""
+    started, clock = datetime.now(UTC), time.monotonic()
+    plan = planned(settings, environ, home, start=True)
+    # Only now what costs a second to import: what is wrong with the input is told before.
     from ci import bench, report
     from ci.console import Console, folds_of
     from ci.interrupts import Interrupted, running
     from ci.story import Story
 
-    started, clock = datetime.now(UTC), time.monotonic()
-    plan = planned(settings, environ, home, start=True)
     bench.report_directory(settings.report)
     folds = folds_of(environ)
     console = Console(err, folds, settings.report, len(plan.images))

@@ -36,6 +36,8 @@ def explained(error: Exception, name: str) -> ImageError:
 
     An exception that nobody expected comes back as ``Unexpected`` with its class.
     """
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
     import dagger
     import httpx
     from gql.transport.exceptions import TransportError as GraphQLTransportError

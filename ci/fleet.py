@@ -80,7 +80,9 @@ class _Unit:
         with bench.logs.log(image.name) as log:
             log.write(f"{image.directory / image.dockerfile} → {image.repository}")
             for pull in image.pulls:
-                log.write(f"builds on {pull.reference} = {bench.digests.get(pull.reference, '?')}")
+                log.write(
+                    f"builds on {pull.reference} = {bench.bases.digests.get(pull.reference, '?')}"
+                )
             try:
                 manifest, size = await self._work(log)
             except Exception as error:  # one image never takes the others along
@@ -94,12 +96,12 @@ class _Unit:
     async def _work(self, log: Log) -> tuple[Manifest, Bytes]:
         image, bench = self.image, self.bench
         for pull in image.pulls:
-            if fault := bench.faults.get(pull.reference):
+            if fault := bench.bases.faults.get(pull.reference):
                 what = f"builds on {pull.reference}, which {fault.what}"
                 where = f"{image.directory / image.dockerfile}:{pull.line}"
                 raise ImageError(where, "BaseMissing", what, fault.fix)
         repository = parse_repository(image.repository)
-        container = images.logged_in(images.built(image, bench.digests), bench.logins)
+        container = images.logged_in(images.built(image, bench.bases.digests), bench.logins)
 
         async def push() -> str:
             address = f"{image.repository}:{publish.PUSHED}"

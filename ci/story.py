@@ -9,6 +9,7 @@ from typing import IO
 
 from ci import fleet
 from ci.bench import Audience, Bench, opened
+from ci.engine_errors import explained
 from ci.errors import PipelineError
 from ci.home import Home
 from ci.outcome import Outcome
@@ -29,18 +30,34 @@ class Story:
         self, home: Home, environ: Mapping[str, str], audience: Audience, progress: IO[str] | None
     ) -> None:
         """Builds the layer, then the functions, as far as the plan has them."""
+        import dagger
+
+        try:
+            await self._tell(home, environ, audience, progress)
+        except* dagger.DaggerError as group:
+            raise explained(group.exceptions[0], "engine") from group
+
+    async def _tell(
+        self, home: Home, environ: Mapping[str, str], audience: Audience, progress: IO[str] | None
+    ) -> None:
         plan = self.plan
         async with opened(plan, home, environ, audience, progress) as bench:
             self._bench = bench
             if plan.layer:
-                await bench.resolve([plan.layer])
+                await self._resolve(bench, [plan.layer])
                 [outcome] = await fleet.build([plan.layer], bench)
                 self._layer_failed = not outcome.ok
                 latest = replace(parse_repository(plan.layer_repository), tag="latest")
-                bench.digests[latest] = outcome.digest
+                bench.bases.digests[latest] = outcome.digest
             if plan.functions and not self._layer_failed:
-                await bench.resolve(plan.functions)
+                await self._resolve(bench, plan.functions)
                 await fleet.build(plan.functions, bench)
+
+    async def _resolve(self, bench: Bench, images: Sequence[Image]) -> None:
+        """What could not be asked before the session: a stand-in, the layer of this run."""
+        await bench.bases.resolve(pull.reference for image in images for pull in image.pulls)
+        if not bench.done:
+            bench.bases.require(images)
 
     def report(
         self,
@@ -75,7 +92,9 @@ class Story:
             deployment_tag=plan.build.deployment_tag.value,
             layer=layer,
             functions=functions,
-            bases={str(base): digest for base, digest in bench.digests.items()} if bench else {},
+            bases={str(base): digest for base, digest in bench.bases.digests.items()}
+            if bench
+            else {},
             stand_ins=bench.stand_ins if bench else (),
             error=error,
         )

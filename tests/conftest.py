@@ -1,0 +1,1 @@
+"""Makes ``kit``, the helpers beside this file, importable for every test."""

@@ -1,0 +1,1 @@
+"""Helpers of more than one test directory: real registries, faulty networks, source trees."""
