@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from anyio import CancelScope
 
 from ci.local.runtime_api import TIMED_OUT, Result, RuntimeApi, serving
 
@@ -29,7 +30,8 @@ class Function:
     """How a function is configured. ``handler`` None: the image's own command.
 
     ``services`` maps aliases to ports of 127.0.0.1 on the host: the only way in which a function
-    reaches the host. ``seconds`` is the time limit of an invocation.
+    reaches the host. ``seconds`` is the time limit of an invocation, ``start_seconds`` that of
+    pulling the image and initializing.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Function:
     environ: Mapping[str, str] = field(default_factory=dict)
     services: Mapping[str, int] = field(default_factory=dict)
     seconds: float = 30.0
+    start_seconds: float = 120.0
     memory_mb: int = 512
 
 
@@ -62,10 +65,18 @@ class Running:
                 self._api = await self._environment.enter_async_context(
                     _environment(self._function)
                 )
-            result = await self._api.invoke(text, self._function.seconds)
+            result = await self._result(self._api, text)
             if self._api.ended or result.error_type == TIMED_OUT:
                 await self.end()
             return result
+
+    async def _result(self, api: RuntimeApi, text: bytes) -> Result:
+        try:
+            await asyncio.wait_for(api.ready.wait(), self._function.start_seconds)
+        except TimeoutError:
+            limit = f"{self._function.start_seconds:.0f} seconds"
+            return Result.error(TIMED_OUT, f"initialization did not end within {limit}")
+        return await api.invoke(text, self._function.seconds)
 
     async def end(self) -> None:
         """End the environment; the next invocation begins a new one."""
@@ -84,7 +95,8 @@ async def running(function: Function) -> AsyncIterator[Running]:
     try:
         yield instance
     finally:
-        await instance.end()
+        with CancelScope(shield=True):
+            await instance.end()
 
 
 @asynccontextmanager
@@ -96,26 +108,34 @@ async def _environment(function: Function) -> AsyncIterator[RuntimeApi]:
             yield api
         finally:
             task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+            await asyncio.wait([task])
+            if not task.cancelled():
+                task.result()  # raises what nobody expected
 
 
 async def _run(function: Function, api: RuntimeApi) -> None:
-    """Run the container until it exits, which is the end of its Runtime API, too."""
+    """Run the container until it exits: after that, however it came, nobody waits for it."""
+    try:
+        api.end(await _exit(function, api.port))
+    finally:
+        api.end(Result.error("Runtime.ExitError", "the function's environment was ended"))
+
+
+async def _exit(function: Function, runtime_port: int) -> Result:
+    """How the container ended, with its log."""
     import dagger
 
     try:
-        container = _container(function, api.port)
+        container = _container(function, runtime_port)
         arguments = [function.handler] if function.handler else await container.default_args()
         done = await container.with_exec(arguments, use_entrypoint=True).sync()
         code, log = 0, f"{await done.stdout()}\n{await done.stderr()}"
     except dagger.ExecError as error:
         code, log = error.exit_code, f"{error.stdout}\n{error.stderr}"
-    except dagger.QueryError as error:
-        api.end(Result.error("Runtime.StartError", f"{function.image} does not start: {error}"))
-        return
+    except dagger.DaggerError as error:
+        return Result.error("Runtime.ContainerError", f"{function.image} cannot run: {error}")
     message = f"{function.name}: the runtime exited with code {code}; its log:\n{log.strip()}"
-    api.end(Result.error("Runtime.ExitError", message))
+    return Result.error("Runtime.ExitError", message)
 
 
 def _container(function: Function, runtime_port: int) -> Container:

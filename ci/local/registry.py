@@ -49,17 +49,10 @@ def install(home: Home, environ: Mapping[str, str], say: Callable[[str], None]) 
     if not missing(home):
         return
     home.bin.mkdir(parents=True, exist_ok=True)
-    program = home.bin / PROGRAM
-    program.unlink(missing_ok=True)  # a link whose target was uninstalled
-    path = environ.get("PATH")
-    if found := shutil.which(PROGRAM, path=path) or shutil.which("registry", path=path):
-        say(f"{PROGRAM}: using {found}")
-        program.symlink_to(found)
-        return
-    say(f"{PROGRAM}: unpacking Debian's package into {home.root} (no service is installed)")
-    unpacked = home.root / "unpacked" / PROGRAM
-    unpack(PROGRAM, unpacked, environ)
-    program.symlink_to(unpacked / "usr/bin" / PROGRAM)
+    home.local.mkdir(parents=True, exist_ok=True)
+    with locked(home.local / "registry-install.lock"):
+        if missing(home):
+            _install(home, environ, say)
 
 
 def status(home: Home) -> Registry | None:
@@ -101,6 +94,20 @@ def stop(home: Home) -> bool:
             process.end()
         (state / "pid").unlink(missing_ok=True)
     return process is not None
+
+
+def _install(home: Home, environ: Mapping[str, str], say: Callable[[str], None]) -> None:
+    program = home.bin / PROGRAM
+    program.unlink(missing_ok=True)  # a link whose target was uninstalled
+    path = environ.get("PATH")
+    if found := shutil.which(PROGRAM, path=path) or shutil.which("registry", path=path):
+        say(f"{PROGRAM}: using {found}")
+    else:
+        say(f"{PROGRAM}: unpacking Debian's package into {home.root} (no service is installed)")
+        unpacked = home.root / "unpacked" / PROGRAM
+        unpack(PROGRAM, unpacked, environ)
+        found = str(unpacked / "usr/bin" / PROGRAM)
+    program.symlink_to(found)
 
 
 def _state(home: Home) -> Path:

@@ -79,6 +79,8 @@ class RuntimeApi:
         self._open: dict[str, _Invocation] = {}
         self.ended: Result | None = None
         """What every invocation comes to once the runtime is gone."""
+        self.ready = asyncio.Event()
+        """Set once the runtime asked for work, or is gone."""
 
     async def invoke(self, event: bytes, seconds: float) -> Result:
         """Run the handler on a JSON text; never raises for what the function does.
@@ -104,12 +106,14 @@ class RuntimeApi:
     def end(self, result: Result) -> None:
         """The runtime is gone: every open and every later invocation comes to this result."""
         self.ended = self.ended or result
+        self.ready.set()
         for invocation in self._open.values():
             invocation.settle(self.ended)
 
     async def _next(self, request: web.Request) -> web.Response:
         from aiohttp import web
 
+        self.ready.set()
         invocation = await self._queue.get()
         while invocation.result.done():  # given up while it queued
             invocation = await self._queue.get()

@@ -118,12 +118,21 @@ async def publish(home: Home, registry: Registry, ca_bundle: str | None = None) 
 async def upstream_reachable(environ: Mapping[str, str], seconds: float = 1.5) -> bool:
     """Whether the real image could be pulled: does its registry answer as a registry?
 
-    A captive portal or a filtering proxy that answers in its place does not count.
+    A captive portal or a filtering proxy that answers in its place does not count. Raises
+    InputError where ``SSL_CERT_FILE`` names no certificates.
     """
     import httpx
 
     proxy = environ.get("HTTPS_PROXY") or environ.get("https_proxy") or None
-    tls = ssl.create_default_context(cafile=environ.get("SSL_CERT_FILE") or None)
+    bundle = environ.get("SSL_CERT_FILE") or None
+    try:
+        tls = ssl.create_default_context(cafile=bundle)
+    except OSError as error:
+        raise InputError(
+            f"SSL_CERT_FILE={bundle}",
+            f"cannot be used: {error.strerror or error}",
+            "name a file with certificates in PEM format, or unset it",
+        ) from error
     try:
         async with (
             asyncio.timeout(seconds),

@@ -100,6 +100,18 @@ async def test_after_a_time_out_the_environment_is_replaced(image):
         assert (await function.invoke(0)).json()["count"] == 1
 
 
+async def test_an_initialization_that_hangs_is_ended(image):
+    dockerfile = f"FROM {image}\nRUN echo 'import time; time.sleep(60)' > hanging.py\n"
+    hanging = dag.directory().with_new_file("Dockerfile", dockerfile).docker_build()
+    reference = await hanging.publish(f"{image.partition('@')[0]}-hanging")
+    begun = time.monotonic()
+    async with running(Function("f", reference, "hanging.handler", start_seconds=2)) as function:
+        result = await function.invoke({})
+    assert result.error_type == "Sandbox.Timedout"
+    assert "initialization did not end within 2 seconds" in result.json()["errorMessage"]
+    assert time.monotonic() - begun < 20
+
+
 async def test_an_exit_is_an_error_with_the_functions_log(image):
     async with running(Function("f", image, "handlers.exiting")) as function:
         for _ in range(2):
@@ -132,5 +144,5 @@ async def test_an_image_that_is_not_there_is_named(session, local_registry):
     missing = f"{local_registry.host}/e2e-no-such-image:latest"
     async with running(Function("f", missing)) as function:
         result = await function.invoke({})
-    assert result.error_type == "Runtime.StartError"
+    assert result.error_type == "Runtime.ContainerError"
     assert missing in result.json()["errorMessage"]

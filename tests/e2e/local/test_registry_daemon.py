@@ -173,3 +173,26 @@ def test_a_registry_on_path_is_used_as_it_is(tmp_path):
     assert (home.bin / registry.PROGRAM).resolve() == programs / "registry"
     assert str(programs) in said[0]
     assert registry.missing(home) == []
+
+
+def test_a_full_disk_is_reported_as_one(home, tmp_path):
+    full = tmp_path / "full"
+    full.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4k,nr_inodes=6", "tmpfs", str(full)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("mounting a small file system takes root")
+    try:
+        (full / "bin").symlink_to(home.bin)
+        with pytest.raises(PipelineError, match=r"No space left on device\n.*free space"):
+            registry.ensure(Home(full), os.environ)
+    finally:
+        subprocess.run(["umount", str(full)], check=True)
+
+
+def test_set_ups_at_once_install_it_once(tmp_path):
+    home = Home(tmp_path)
+    said: list[str] = []
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda _: registry.install(home, os.environ, said.append), range(2)))
+    assert len(said) == 1
+    assert registry.missing(home) == []
