@@ -1,6 +1,7 @@
 """The whole installation into an empty home, with the real Go, module proxy and BuildKit."""
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -36,3 +37,23 @@ def test_an_empty_home_is_filled_once(tmp_path, user_home):
     install.install(home, os.environ, again.append)
     assert time.perf_counter() - started < 0.05
     assert again == []
+
+
+def test_runc_comes_from_debian_where_the_machine_has_none(tmp_path, user_home):
+    install.install(user_home, os.environ, print)
+    home = Home(tmp_path / "home")
+    home.bin.mkdir(parents=True)
+    for tool in ("bin/buildkitd", "bin/buildctl", "bin/shim", "engine-tools.json", "python"):
+        (home.root / tool).symlink_to(user_home.root / tool)
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name in ("apt-get", "dpkg", "dpkg-deb", "gpgv", "sh", "tar"):
+        if not (found := shutil.which(name)):
+            pytest.skip(f"no {name}: not Debian")
+        (programs / name).symlink_to(found)
+
+    install.install(home, {**os.environ, "PATH": str(programs)}, print)
+
+    assert (home.bin / "runc").resolve().is_relative_to(home.root)
+    version = subprocess.run([home.bin / "runc", "--version"], capture_output=True, check=True)
+    assert version.stdout.startswith(b"runc version")
