@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[3]
-sys.path.insert(0, str(ROOT / "common_layer" / "python"))
+sys.path[:0] = [str(Path(__file__).parent), str(ROOT / "common_layer" / "python")]
 
 from application_fixtures import ENVIRON, Lake, load  # noqa: E402
 
