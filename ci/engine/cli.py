@@ -7,6 +7,7 @@ command. It is a program of its own, so it reads the environment itself.
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import contextlib
 import json
@@ -18,47 +19,61 @@ from pathlib import Path
 from ci.errors import InputError, PipelineError
 from ci.home import Home
 
-USAGE = """\
-usage: dagger-embedded session          serve Dagger's API until standard input closes
-       dagger-embedded run COMMAND...   run a command that finds the session in its environment
-       dagger-embedded version
-
-Stands in for the dagger CLI where no Dagger engine can run: BuildKit does the work.
-"""
+INTERRUPT_SECONDS = 3.0
+"""How long a program may take to end by an interrupt before ``run`` terminates it."""
 
 
 def main(argv: list[str] | None = None) -> int:
     """Runs one command; returns its exit code (2: wrong usage or a missing prerequisite)."""
-    arguments = sys.argv[1:] if argv is None else argv
-    command, rest = (arguments[0], arguments[1:]) if arguments else ("", [])
+    parser = _parser()
+    options = parser.parse_args(argv)
+    if options.command == "run":
+        options.program = options.program[options.program[:1] == ["--"] :]
+        if not options.program:
+            parser.error("run: name a program")
     try:
-        match command:
+        if options.workdir:
+            os.chdir(options.workdir)
+        match options.command:
             case "session":
-                return asyncio.run(_session(_home()))
+                return asyncio.run(_session(_home(), options.silent))
             case "run":
-                while rest[:1] and rest[0].startswith("-"):  # options of the real CLI: --progress
-                    if rest.pop(0) == "--":
-                        break
-                if rest:
-                    return asyncio.run(_run(_home(), rest))
-            case "version":
+                return asyncio.run(_run(_home(), options.program, options.silent))
+            case _:
                 from ci.engine.embedded import version
 
                 sys.stdout.write(f"dagger-embedded {version()} (BuildKit)\n")
                 return 0
-            case "help" | "-h" | "--help":
-                sys.stdout.write(USAGE)
-                return 0
-        raise InputError(
-            "dagger-embedded",
-            f"no such command: {' '.join(arguments) or '(none)'}",
-            "dagger-embedded --help lists them",
-        )
     except PipelineError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
+    except OSError as error:
+        sys.stderr.write(f"dagger-embedded: {error}\n")
+        return 2
     except KeyboardInterrupt:
         return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="dagger-embedded",
+        description="Stands in for the dagger CLI where no Dagger engine can run: "
+        "BuildKit does the work.",
+    )
+    parser.add_argument("-s", "--silent", action="store_true", help="no progress")
+    parser.add_argument("--progress", metavar="MODE", help="accepted as by dagger; always plain")
+    parser.add_argument("--workdir", metavar="DIR", help="what relative host paths start from")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    session = commands.add_parser("session", help="serve Dagger's API until standard input closes")
+    session.add_argument("--label", action="append", help="accepted as by dagger")
+    # Not to lose one that stood before the command.
+    session.add_argument("--workdir", metavar="DIR", default=argparse.SUPPRESS)
+    run = commands.add_parser("run", help="run a program that finds the session in its environment")
+    run.add_argument("--progress", metavar="MODE", default=argparse.SUPPRESS)
+    # Everything after its name is the program's own, options too.
+    run.add_argument("program", nargs=argparse.REMAINDER, metavar="PROGRAM [ARGUMENT...]")
+    commands.add_parser("version", help="the version of Dagger's API that is spoken")
+    return parser
 
 
 def _home() -> Home:
@@ -78,14 +93,18 @@ def _write(text: str) -> None:
         sys.stderr.flush()
 
 
-async def _session(home: Home) -> int:
+def _discard(_: str) -> None:
+    pass
+
+
+async def _session(home: Home, silent: bool) -> int:
     from ci.engine.embedded import session
 
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, ended.set)
-    async with session(home, dict(os.environ), _write) as server:
+    async with session(home, dict(os.environ), _discard if silent else _write) as server:
         where = {"port": server.port, "session_token": server.token}
         sys.stdout.write(json.dumps(where) + "\n")
         sys.stdout.flush()
@@ -109,11 +128,16 @@ async def _until_closed() -> None:
         pass
 
 
-async def _run(home: Home, command: list[str]) -> int:
+def _end(child: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        child.terminate()
+
+
+async def _run(home: Home, command: list[str], silent: bool) -> int:
     from ci.engine.embedded import session
 
     loop = asyncio.get_running_loop()
-    async with session(home, dict(os.environ), _write) as server:
+    async with session(home, dict(os.environ), _discard if silent else _write) as server:
         environ = os.environ | {
             "DAGGER_SESSION_PORT": str(server.port),
             "DAGGER_SESSION_TOKEN": server.token,
@@ -126,8 +150,8 @@ async def _run(home: Home, command: list[str]) -> int:
                 f"dagger-embedded run {command[0]}", error.strerror or str(error),
                 "name a program that exists",
             ) from error  # fmt: skip
-        # Ctrl-C reaches the command from the terminal itself; other signals come to us only.
-        loop.add_signal_handler(signal.SIGINT, lambda: None)
+        # Ctrl-C reaches the command from the terminal itself: it gets time to end by that.
+        loop.add_signal_handler(signal.SIGINT, loop.call_later, INTERRUPT_SECONDS, _end, child)
         for number in (signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, child.send_signal, number)
         code = await child.wait()
