@@ -12,10 +12,10 @@ _READ_LOG = "read its log, mend the Dockerfile or what it runs, and run again"
 _WORDS = (
     # What the engine's message holds, the class of the error, what to do.
     (r"dockerfile parse error|unknown instruction", "BadDockerfile", "mend that line"),
-    (r"failed to (compute|calculate).*(not found|no such file)|/[^ ]*: not found", "MissingFile",
-     "see that the file is in the function's directory and not in .dockerignore"),
     (r"failed to resolve source metadata|pull access denied|manifest unknown", "BaseMissing",
      "see that the FROM is right and that its registry can be reached"),
+    (r"failed to (compute|calculate).*(not found|no such file)|/[^ ]*: not found", "MissingFile",
+     "see that the file is in the function's directory and not in .dockerignore"),
     (r"did not complete successfully", "StepFailed", _READ_LOG),
     (r"no space left on device", "DiskFull", "free space where the engine keeps its cache"),
     (r"failed to push|unexpected status from (PUT|POST|PATCH|HEAD)|name unknown", "PushFailed",

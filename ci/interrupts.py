@@ -21,11 +21,15 @@ def running(work: Callable[[], Awaitable[None]]) -> None:
     """Runs ``work`` to its end. Raises what it raises, outside of any exception group, and
     Interrupted after a signal, once the work has cleaned up. A second signal ends the process."""
     caught = False
+    last_resort = threading.Timer(GRACE, os._exit, (130,))
+    last_resort.daemon = True
 
     async def watched() -> None:
         async with anyio.create_task_group() as group:
-            await group.start(_watch, group.cancel_scope, interrupted)
-            await work()
+            # Outside of what it cancels: it still listens while the work cleans up.
+            with anyio.CancelScope() as of_work:
+                await group.start(_watch, of_work, interrupted)
+                await work()
             group.cancel_scope.cancel()
 
     def interrupted() -> None:
@@ -33,14 +37,14 @@ def running(work: Callable[[], Awaitable[None]]) -> None:
         if caught:
             os._exit(130)
         caught = True
-        last_resort = threading.Timer(GRACE, os._exit, (130,))
-        last_resort.daemon = True
         last_resort.start()
 
     try:
         anyio.run(watched)
     except BaseExceptionGroup as group:
         raise _only(group) from group
+    finally:
+        last_resort.cancel()
     if caught:
         raise Interrupted
 

@@ -86,7 +86,7 @@ def parse_repository(text: str) -> Reference:
 def is_loopback(host: str) -> bool:
     """Registries on this machine speak plain HTTP, as for Docker and BuildKit."""
     name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
-    return name in ("localhost", "[::1]") or name.startswith("127.")
+    return name in ("localhost", "[::1]") or bool(re.fullmatch(r"127(\.\d{1,3}){3}", name))
 
 
 def is_ecr(registry: str) -> bool:

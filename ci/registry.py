@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -17,7 +18,7 @@ from typing import Any, NoReturn
 import httpx
 
 from ci.credentials import Login
-from ci.errors import PipelineError
+from ci.errors import InputError, PipelineError
 from ci.reference import Reference, is_loopback
 from ci.registry_auth import authorization
 from ci.retry import Policy, TransientError, retrying
@@ -162,14 +163,16 @@ class Registries:
             try:
                 answer = await self._send(method, place, path, scope, headers, body)
             except httpx.TransportError as error:
-                raise TransientError(f"{place.host}: {_in_words(error)}") from error
+                raise TransientError(_in_words(error)) from error
             if answer.status_code == 429 or answer.status_code >= 500:
-                what = f"{place.host}: HTTP {answer.status_code} {answer.reason_phrase}"
+                what = f"HTTP {answer.status_code} {answer.reason_phrase}"
                 raise TransientError(what, _seconds(answer.headers.get("retry-after")))
             return answer
 
         try:
-            answer = await retrying(attempt, policy=policy, say=self._say)
+            answer = await retrying(
+                attempt, policy=policy, say=lambda text: self._say(f"{place.host}: {text}")
+            )
         except TransientError as error:
             what = f"{error} ({policy.attempts} attempts)"
             fix = "see that the registry runs and can be reached from here, then run again"
@@ -213,10 +216,17 @@ async def connect(
     policy: Policy | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> AsyncIterator[Registries]:
-    """A client of all registries; ``ca_bundle`` is trusted besides the system's certificates."""
+    """A client of all registries; ``ca_bundle`` is trusted besides the system's certificates.
+
+    Raises InputError for a bundle that is none.
+    """
     context = ssl.create_default_context()
     if ca_bundle:
-        context.load_verify_locations(ca_bundle)
+        try:
+            context.load_verify_locations(ca_bundle)
+        except OSError as error:
+            fix = "name a file of PEM certificates"
+            raise InputError(ca_bundle, f"is no CA bundle: {error}", fix) from error
     # A proxy of the environment is for the world outside, never for this machine.
     direct = {f"all://{host}": None for host in ("127.0.0.1", "localhost")}
     limits = httpx.Limits(max_connections=32)
@@ -237,8 +247,16 @@ def _seconds(text: str | None) -> float | None:
 
 
 def _in_words(error: httpx.TransportError) -> str:
+    """What happened to a connection; httpx buries the system's own word for it."""
     if isinstance(error, httpx.TimeoutException):
         return "no answer in time"
+    cause: BaseException | None = error
+    while cause:
+        if isinstance(cause, ExceptionGroup):
+            cause = cause.exceptions[0]
+        if isinstance(cause, OSError) and cause.errno:
+            return (os.strerror(cause.errno) if cause.errno > 0 else str(cause)).lower()
+        cause = cause.__cause__ or cause.__context__
     return str(error) or type(error).__name__
 
 
