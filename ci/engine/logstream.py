@@ -107,16 +107,17 @@ class _Solve:
                 self._stream.publish(self._record(event, stream, None))
 
     def _record(self, event: Event, stream: int, data: bytes | None) -> dict[str, Any]:
-        return record(self._trace, event.step, stream, data)
+        return record(self._trace, event, stream, data)
 
     def close(self) -> None:
         pass
 
 
-def record(trace: str, step: str, stream: int, data: bytes | None) -> dict[str, Any]:
+def record(trace: str, event: Event, stream: int, data: bytes | None) -> dict[str, Any]:
     """One OTLP ``ExportLogsServiceRequest`` with one record; ``data`` None ends the stream.
 
-    Scope and attributes are those of Dagger's engine for what a step prints.
+    Scope and attributes are those of Dagger's engine for what a step prints; the step's name,
+    which Dagger tells in its stream of spans, is one attribute more.
     """
     attributes: list[dict[str, Any]] = [{"key": "stdio.stream", "value": {"intValue": str(stream)}}]
     if data is None:
@@ -126,7 +127,9 @@ def record(trace: str, step: str, stream: int, data: bytes | None) -> dict[str, 
         "body": {"stringValue": (data or b"").decode(errors="replace")},
         "attributes": attributes,
         "traceId": base64.b64encode(bytes.fromhex(trace)).decode(),
-        "spanId": base64.b64encode(hashlib.sha256(f"{trace}{step}".encode()).digest()[:8]).decode(),
+        "spanId": base64.b64encode(
+            hashlib.sha256(f"{trace}{event.step}".encode()).digest()[:8]
+        ).decode(),
     }
     return {
         "resourceLogs": [
