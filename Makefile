@@ -36,7 +36,7 @@ typecheck: setup  ## static types, strict in ci/
 	$(PY) -m mypy
 
 bench: setup  ## measures the pipeline against its peers
-	$(PY) benchmarks/run.py $(ARGS)
+	$(PY) -m benchmarks.build_and_push $(ARGS)
 
 lock:  ## writes requirements.lock anew: the newest versions that pyproject.toml allows
 	@.ci/lock
