@@ -1,0 +1,1 @@
+"""The pipeline measured against its peers; see docs/benchmarks.md."""
