@@ -30,6 +30,8 @@ CLI_SECONDS = 15.0
 
 END_SECONDS = 4.0
 
+_SEEN_BY_SDK = ("DAGGER_SESSION_PORT", "DAGGER_SESSION_TOKEN")
+
 
 @dataclass(frozen=True)
 class Session:
@@ -62,6 +64,27 @@ async def open_session(
     progress (a stream with a file descriptor; None discards it). ``config`` is for the embedded
     engine's daemon. Raises InputError where the wanted engine is not to be had.
     """
+    before = {name: os.environ.get(name) for name in _SEEN_BY_SDK}
+    try:
+        async with _found(choice, home, environ, progress, config) as session:
+            os.environ.update(zip(_SEEN_BY_SDK, (str(session.port), session.token), strict=True))
+            yield session
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@asynccontextmanager
+async def _found(
+    choice: str,
+    home: Home,
+    environ: Mapping[str, str],
+    progress: IO[str] | None,
+    config: DaemonConfig | None,
+) -> AsyncIterator[Session]:
     inside = environ.get("DAGGER_SESSION_PORT")
     kind_inside = "embedded" if environ.get("DAGGER_EMBEDDED") else "dagger"
     if inside and choice in ("auto", kind_inside):
@@ -185,7 +208,7 @@ async def _first_line(
 
 
 async def _connected(kind: str, port: int, token: str, how: str, fix: str) -> Session:
-    """The session at this port, once it has told its version; seen by the SDK from now on."""
+    """The session at this port, once it has told its version."""
     try:
         async with httpx.AsyncClient(auth=(token, ""), timeout=60, trust_env=False) as client:
             answer = await client.post(
@@ -203,8 +226,6 @@ async def _connected(kind: str, port: int, token: str, how: str, fix: str) -> Se
         raise InputError(
             f"Dagger session on port {port}", f"is none: HTTP {answer.status_code}", fix
         ) from error
-    os.environ["DAGGER_SESSION_PORT"] = str(port)
-    os.environ["DAGGER_SESSION_TOKEN"] = token
     return Session(kind, version, port, token, how)
 
 

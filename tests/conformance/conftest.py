@@ -51,8 +51,7 @@ async def engine(
     kind = request.param
     if kind == "dagger" and not shutil.which("dagger"):
         pytest.skip("no dagger CLI on PATH")
-    os.environ.pop("DAGGER_SESSION_PORT", None)
-    environ = {**os.environ, "_EXPERIMENTAL_DAGGER_CLI_BIN": shutil.which("dagger") or ""}
+    environ = {k: v for k, v in os.environ.items() if not k.startswith("DAGGER_SESSION_")}
     try:
         async with (
             open_session(kind, home, environ, progress=sys.stderr) as session,

@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import anyio
@@ -13,14 +13,6 @@ from ci.engine import session as module
 from ci.engine.session import open_session
 from ci.errors import InputError, PipelineError
 from ci.home import Home
-
-
-@pytest.fixture(autouse=True)
-def untouched_environment() -> Iterator[None]:
-    before = dict(os.environ)
-    yield
-    os.environ.clear()
-    os.environ.update(before)
 
 
 def attempt(choice: str, environ: Mapping[str, str]) -> module.Session:
@@ -86,7 +78,9 @@ def test_an_environment_that_names_no_session(environ: dict[str, str], what: str
     assert "unset DAGGER_SESSION_PORT" in caught.value.fix
 
 
-def served(status: int, body: str) -> module.Session:
+def served(
+    status: int, body: str, inside: Callable[[module.Session], None] = lambda _: None
+) -> module.Session:
     """An attempt at a session that answers every request so."""
 
     async def main() -> module.Session:
@@ -102,6 +96,7 @@ def served(status: int, body: str) -> module.Session:
         environ = {"DAGGER_SESSION_PORT": port, "DAGGER_SESSION_TOKEN": "t"}
         try:
             async with open_session("auto", Home(Path("/nonexistent")), environ) as session:
+                inside(session)
                 return session
         finally:
             await runner.cleanup()
@@ -124,4 +119,17 @@ def test_inside_dagger_run() -> None:
     session = served(200, '{"data":{"version":"v0.21.8"}}')
     assert (session.kind, session.version) == ("dagger", "v0.21.8")
     assert session.how == "inside dagger run"
-    assert os.environ["DAGGER_SESSION_PORT"] == str(session.port)
+
+
+def test_the_sdk_finds_the_session_only_while_it_lasts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAGGER_SESSION_PORT", "before")
+    monkeypatch.delenv("DAGGER_SESSION_TOKEN", raising=False)
+    seen = {}
+
+    def note(session: module.Session) -> None:
+        seen[os.environ["DAGGER_SESSION_PORT"]] = os.environ["DAGGER_SESSION_TOKEN"]
+
+    session = served(200, '{"data":{"version":"v0.21.8"}}', note)
+    assert seen == {str(session.port): "t"}
+    assert os.environ["DAGGER_SESSION_PORT"] == "before"
+    assert "DAGGER_SESSION_TOKEN" not in os.environ
