@@ -22,9 +22,10 @@ import httpx
 
 from ci.engine.session import Session
 
-QUIET = 0.3
-"""Seconds without a line after which a finished image's log counts as complete. Dagger's engine
-hands lines on about every 0.1 s (telemetry.NearlyImmediate)."""
+QUIET = {"dagger": 0.3, "embedded": 0.05}
+"""Seconds without a line after which a finished image's log counts as complete, by the engine's
+kind. Dagger's engine hands lines on about every 0.1 s (telemetry.NearlyImmediate), the embedded
+one at once."""
 UNMARKED_QUIET = 0.9
 LONGEST_DRAIN = 5.0
 
@@ -71,8 +72,8 @@ class Log:
 class Logs:
     """The logs of a run. Made by ``following``."""
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
+    def __init__(self, directory: Path, quiet: float) -> None:
+        self._directory, self._quiet = directory, quiet
         self._by_trace: dict[str, Log] = {}
         self.lost = ""
 
@@ -104,7 +105,7 @@ class Logs:
         began = anyio.current_time()
         while not self.lost and (now := anyio.current_time()) - began < LONGEST_DRAIN:
             quiet = now - max(log.heard, began)
-            if quiet >= (UNMARKED_QUIET if log.open_steps else QUIET):
+            if quiet >= (UNMARKED_QUIET if log.open_steps else self._quiet):
                 return
             await anyio.sleep(0.05)
 
@@ -122,7 +123,7 @@ class Logs:
 async def following(session: Session, directory: Path) -> AsyncIterator[Logs]:
     """Logs in ``directory``, filled from the session's stream while the context lasts."""
     directory.mkdir(parents=True, exist_ok=True)
-    logs = Logs(directory)
+    logs = Logs(directory, QUIET[session.kind])
     async with anyio.create_task_group() as group:
         await group.start(_follow, session, logs)
         try:
