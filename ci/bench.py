@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Any, Protocol
 
 import anyio
 import anyio.to_thread
@@ -170,22 +170,34 @@ async def _session(
     """The session. A Dagger engine that cannot reach a registry on this machine does not count."""
     choice = plan.settings.engine
     host = plan.registry.partition("/")[0]
-    own = AsyncExitStack()
-    session = await own.enter_async_context(
-        open_session(choice, home, environ, progress=progress, config=config)
+    found = await _ended_in_order(
+        stack, open_session(choice, home, environ, progress=progress, config=config)
     )
-    stack.push_async_exit(own)
-    if session.kind == "embedded" or plan.settings.target == "aws" or not is_loopback(host):
-        return session
-    if not (why := await _unreachable(session, host)):
-        return session
+    if found.kind == "embedded" or plan.settings.target == "aws" or not is_loopback(host):
+        return found
+    if not (why := await _unreachable(found, host)):
+        return found
     if choice == "dagger" or environ.get("DAGGER_SESSION_PORT"):
         fix = "use --engine embedded, or run the Dagger engine on this machine's network"
-        raise InputError(session.how, f"its engine cannot reach the registry {host}: {why}", fix)
-    await own.aclose()
-    return await stack.enter_async_context(
-        open_session("embedded", home, environ, progress=progress, config=config)
+        raise InputError(found.how, f"its engine cannot reach the registry {host}: {why}", fix)
+    return await _ended_in_order(
+        stack, open_session("embedded", home, environ, progress=progress, config=config)
     )
+
+
+async def _ended_in_order(
+    stack: AsyncExitStack, session: AbstractAsyncContextManager[Session]
+) -> Session:
+    """Enters ``session``; when ``stack`` ends it, not even an interruption cuts that short."""
+    own = AsyncExitStack()
+    found = await own.enter_async_context(session)
+
+    async def end(*raised: Any) -> None:
+        with anyio.CancelScope(shield=True):
+            await own.__aexit__(*raised)
+
+    stack.push_async_exit(end)
+    return found
 
 
 async def _unreachable(session: Session, host: str) -> str:

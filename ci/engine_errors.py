@@ -14,7 +14,8 @@ _WORDS = (
     (r"dockerfile parse error|unknown instruction", "BadDockerfile", "mend that line"),
     (r"failed to resolve source metadata|pull access denied|manifest unknown", "BaseMissing",
      "see that the FROM is right and that its registry can be reached"),
-    (r"failed to (compute|calculate).*(not found|no such file)|/[^ ]*: not found", "MissingFile",
+    (r"failed to (compute|calculate|copy).*(not found|no such file)|/[^ ]*: not found",
+     "MissingFile",
      "see that the file is in the function's directory and not in .dockerignore"),
     (r"did not complete successfully", "StepFailed", _READ_LOG),
     (r"no space left on device", "DiskFull", "free space where the engine keeps its cache"),
@@ -42,7 +43,7 @@ def explained(error: Exception, name: str) -> ImageError:
     import httpx
     from gql.transport.exceptions import TransportError as GraphQLTransportError
 
-    message = _first_words(str(error))
+    message = _first_words(plain(error))
     if unserved := _UNSERVED.search(f"{error} {error.__cause__}"):
         fix = "use a Dagger engine (--engine dagger), or write the Dockerfile without it"
         return ImageError(name, "Unserved", unserved[0], fix)
@@ -66,13 +67,22 @@ def explained(error: Exception, name: str) -> ImageError:
     return ImageError(name, "Unexpected", what, "please report this, with the log of the function")
 
 
+def plain(error: BaseException) -> str:
+    """The engine's message without the encoded objects that Dagger puts before its cause."""
+    return re.sub(
+        r"failed to load \w+ from converted ID: |load \w+(@|:)[\w+/=-]+: (inputs: )?",
+        "",
+        str(error),
+    )
+
+
 def output_of(error: Exception) -> str:
     """What the failing step printed, where the error carries it."""
     import dagger
 
     if isinstance(error, dagger.ExecError):
         return "\n".join(filter(None, (error.stdout, error.stderr)))
-    return str(error)
+    return plain(error)
 
 
 def _first_words(text: str) -> str:

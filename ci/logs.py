@@ -38,7 +38,7 @@ class Log:
     trace: str
     file: IO[str]
     heard: float = 0.0
-    open_steps: set[str] = field(default_factory=set)
+    open_streams: set[str] = field(default_factory=set)
     _begun: dict[str, str] = field(default_factory=dict)
     _named: set[str] = field(default_factory=set)
 
@@ -47,18 +47,23 @@ class Log:
         self.file.write(text.rstrip("\n") + "\n")
 
     def hear(self, step: str, text: str, attributes: Mapping[str, Any]) -> None:
-        """Output of a step. Lines of steps that run side by side stay whole."""
+        """Output of a step. Lines that come side by side, from steps or from the two streams of
+        one step, stay whole. What Dagger marks verbose (values that queries return) is no output.
+        """
         self.heard = anyio.current_time()
+        if attributes.get("dagger.io/logs.verbose"):
+            return
         if (name := attributes.get("dagger.io/step")) and step not in self._named:
             self._named.add(step)
             self.write(f"── {name}")
+        stream = f"{step} {attributes.get('stdio.stream')}"
         ended = bool(attributes.get("stdio.eof"))
-        (self.open_steps.discard if ended else self.open_steps.add)(step)
-        lines = (self._begun.pop(step, "") + text).split("\n")
+        (self.open_streams.discard if ended else self.open_streams.add)(stream)
+        lines = (self._begun.pop(stream, "") + text).split("\n")
         if ended and lines[-1]:
             lines.append("")
         if lines[-1]:
-            self._begun[step] = lines[-1]
+            self._begun[stream] = lines[-1]
         for line in lines[:-1]:
             self.file.write(line + "\n")
 
@@ -105,7 +110,7 @@ class Logs:
         began = anyio.current_time()
         while not self.lost and (now := anyio.current_time()) - began < LONGEST_DRAIN:
             quiet = now - max(log.heard, began)
-            if quiet >= (UNMARKED_QUIET if log.open_steps else self._quiet):
+            if quiet >= (UNMARKED_QUIET if log.open_streams else self._quiet):
                 return
             await anyio.sleep(0.05)
 

@@ -111,7 +111,9 @@ def test_a_foreign_tree_is_built_published_and_reported(
     app: Callable[..., Run], base: str, prefix: str, tmp_path: Path, local_registry: Registry
 ) -> None:
     tree = tmp_path / "tree"
-    trees.function(tree, "billing", function(base, "RUN echo files $(ls -A) && cat src/*.py"))
+    # A step that the engine has seen before is not run again, and prints nothing.
+    step = f"RUN echo {prefix} files $(ls -A) && cat src/*.py"
+    trees.function(tree, "billing", function(base, step))
     upper = trees.function(tree, "mail.sender", function(base, "RUN echo second > /tmp/x"))
     (upper / "Dockerfile").rename(upper / "DockerFile")
     trees.write(tree / "dockerfiles/billing/.dockerignore", ".env\n.aws-sam\n*.md\n!KEEP.md\n")

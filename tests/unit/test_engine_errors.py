@@ -37,6 +37,11 @@ STEP = query_error(
          "BadDockerfile", "line 3"),
         (query_error('failed to compute cache key: failed to calculate checksum of ref x: '
                      '"/src/app.py": not found'), "MissingFile", "/src/app.py"),
+        (query_error("failed to load container from converted ID: load Container@Cog+/bh=: load "
+                     "xxh3:14: inputs: load xxh3:15: inputs: failed to content hash dockerfile "
+                     "copy: failed to copy source directory: lstat /a.py: no such file or "
+                     "directory"),
+         "MissingFile", "failed to content hash dockerfile copy: failed to copy source"),
         (query_error("failed to resolve source metadata for x.io/a:1: x.io/a:1: not found"),
          "BaseMissing", "x.io/a:1"),
         (query_error("failed to push x: unexpected status from PUT request: 403 Forbidden"),
@@ -61,6 +66,7 @@ def test_what_the_sdk_raises_is_told_in_the_users_words(
     assert told.where == "routing-lambda"
     assert told.fix
     assert "bug report" not in str(told)
+    assert "xxh3" not in str(told)
 
 
 def test_the_output_of_a_step_is_kept() -> None:

@@ -23,8 +23,16 @@ from ci.logs import following
 TOKEN = "token"
 
 
-def record(identity: str, text: str, *, step: str = "step", ended: bool = False) -> dict[str, Any]:
-    attributes = [{"key": "stdio.eof", "value": {"boolValue": True}}] if ended else []
+def record(
+    identity: str, text: str, *, step: str = "step", ended: bool = False, stream: str = "1",
+    **marks: str,
+) -> dict[str, Any]:  # fmt: skip
+    attributes: list[dict[str, Any]] = [{"key": "stdio.stream", "value": {"intValue": stream}}]
+    if ended:
+        attributes.append({"key": "stdio.eof", "value": {"boolValue": True}})
+    for name, value in marks.items():
+        key = f"dagger.io/{name.replace('_', '.')}"
+        attributes.append({"key": key, "value": {"stringValue": value}})
     body = {"stringValue": text} if text else {}
     trace_id = base64.b64encode(bytes.fromhex(identity)).decode()
     one = {"traceId": trace_id, "spanId": step, "body": body, "attributes": attributes}
@@ -97,6 +105,26 @@ def test_each_image_gets_its_own_lines_whole_and_in_order(tmp_path: Path) -> Non
     anyio.run(run)
     assert (tmp_path / "a.log").read_text() == "one\nfrom another step\ntwo\nthree\n"
     assert (tmp_path / "b.log").read_text() == "bee\n"
+
+
+def test_streams_are_kept_apart_steps_named_and_returned_values_left_out(tmp_path: Path) -> None:
+    stream = Stream()
+
+    async def run() -> None:
+        with stream.served() as session:
+            async with following(session, tmp_path) as logs:
+                with logs.log("a") as log:
+                    one = log.trace
+                    stream.events.put(record(one, "half of o", stream="1", step="RUN x"))
+                    stream.events.put(record(one, "err\n", stream="2", step="RUN x"))
+                    stream.events.put(record(one, "ut\n", stream="1", step="RUN x"))
+                    stream.events.put(record(one, "sha256:1", step="publish", logs_verbose="true"))
+                    for number in ("1", "2"):
+                        stream.events.put(record(one, "", ended=True, stream=number, step="RUN x"))
+                    await logs.drain(log)
+
+    anyio.run(run)
+    assert (tmp_path / "a.log").read_text() == "err\nhalf of out\n"
 
 
 def test_requests_inside_carry_the_logs_trace(tmp_path: Path) -> None:

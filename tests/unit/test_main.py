@@ -10,8 +10,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import boto3
 import pytest
 from kit import trees
+from moto import mock_aws
 
 from ci.main import main
 
@@ -205,6 +207,55 @@ def test_a_failing_registry_is_exit_code_1_and_in_the_report(
     assert report["outcome"] == "failed"
     assert report["error"]["class"] == "RegistryError"
     assert [function["status"] for function in report["functions"]] == ["skipped"]
+
+
+def test_missing_ecr_repositories_are_named_with_what_to_add(
+    environ: dict[str, str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    trees.tree(tmp_path / "tree", "a", "b", "c")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    with mock_aws():
+        ecr = boto3.client("ecr", region_name="us-east-1")
+        ecr.create_repository(repositoryName="stg-b")
+        assert main(["app", "--target", "aws"], environ) == 2
+    told = capsys.readouterr().err
+    host = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
+    for name in ("a", "c"):
+        assert f"{host}/stg-{name}: no such ECR repository" in told
+        assert f"--repository-name stg-{name}" in told
+    assert "stg-b:" not in told
+    assert "AWS::ECR::Repository" in told
+    assert "codepipeline/codepipeline.yaml" in told
+
+
+def test_without_credentials_an_account_is_no_target(
+    environ: dict[str, str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    trees.tree(tmp_path / "tree", "a")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    assert main(["app", "--target", "aws"], environ) == 2
+    assert "AWS credentials: there are none" in capsys.readouterr().err
+
+
+def test_engine_status_and_stop_without_a_daemon(
+    environ: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["engine", "status"], environ) == 0
+    assert "not running" in capsys.readouterr().out
+    assert main(["engine", "stop", "--json"], environ) == 0
+    assert json.loads(capsys.readouterr().out) == {"stopped": False}
 
 
 def test_without_git_and_commit_images_get_latest_and_the_user_is_told(
