@@ -129,7 +129,10 @@ def main() -> int:
     tools = Home.from_environ(os.environ)
     described = machine.describe()  # before we are what keeps it busy
     try:
-        with lab.opened(tools, options.functions) as place, _logs(options.logs, place) as logs:
+        with (
+            lab.opened(tools, options.functions, options.upstream) as place,
+            _logs(options.logs, place) as logs,
+        ):
             benchmark = Benchmark(place, logs)
             everybody = contenders.everybody(place, say, may_prune=options.prune_dagger)
             chosen = [one for one in everybody if not options.only or one.name in options.only]
@@ -214,6 +217,12 @@ def _options() -> argparse.Namespace:
         "--prune-dagger",
         action="store_true",
         help="empty the cache of the Dagger engine on PATH; else its cold runs do not count",
+    )
+    option(
+        "--upstream",
+        default="",
+        metavar="HOST:PORT",
+        help="a registry here that serves the base image already (one of its own)",
     )
     option(
         "--json",

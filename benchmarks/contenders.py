@@ -83,7 +83,7 @@ def everybody(lab: Lab, say: Say, *, may_prune: bool) -> list[Contender]:
         ),
         Contender(
             "pipeline-embedded", buildkit, "floor", three,
-            lambda build: _pipeline(lab, "embedded", build),
+            lambda build: pipeline(lab, "embedded", build),
         ),
         Contender(
             "sdk-dagger", dagger, "floor-one-tag", one,
@@ -91,7 +91,7 @@ def everybody(lab: Lab, say: Say, *, may_prune: bool) -> list[Contender]:
         ),
         Contender(
             "pipeline-dagger", dagger, "floor", three,
-            lambda build: _pipeline(lab, "dagger", build),
+            lambda build: pipeline(lab, "dagger", build),
         ),
         Contender("script", docker, "floor", three, script),
         Contender(
@@ -131,7 +131,7 @@ def _sdk(lab: Lab, cli: str, tags: tuple[str, ...]) -> Command:
     return Command([sys.executable, str(HERE / "sdk.py"), *arguments], environ)
 
 
-def _pipeline(lab: Lab, engine: str, build: Build) -> Command:
+def pipeline(lab: Lab, engine: str, build: Build) -> Command:
     options = {
         "source": lab.source,
         "layer": lab.source / "common_layer",

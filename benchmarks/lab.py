@@ -106,25 +106,32 @@ class Lab:
 
 
 @contextlib.contextmanager
-def opened(tools: Home, functions: int) -> Iterator[Lab]:
+def opened(tools: Home, functions: int, upstream: str = "") -> Iterator[Lab]:
     """A lab with a source tree, the base image upstream and the common layer in the registry.
 
+    ``upstream`` is a registry of this machine that holds the base image already; blank for one of
+    the lab's own.
     Raises PipelineError where ``make setup`` has not been run, or an engine does not start.
     """
     with contextlib.ExitStack() as stack:
         root = Path(tempfile.mkdtemp(prefix="benchmark-"))
         stack.callback(shutil.rmtree, root, ignore_errors=True)
-        home, upstream_home = _home(root / "home", tools), _home(root / "upstream", tools)
-        environ = environment(os.environ)
-        stack.callback(registry.stop, upstream_home)
-        upstream = registry.ensure(upstream_home, environ).host
+        home, environ = _home(root / "home", tools), environment(os.environ)
+        own_upstream = None if upstream else _home(root / "upstream", tools)
+        if own_upstream:
+            stack.callback(registry.stop, own_upstream)
+            upstream = registry.ensure(own_upstream, environ).host
+        elif not digest(upstream, standin.REPOSITORY, standin.TAG):
+            fix = "name a registry that serves it, or none"
+            raise PipelineError(upstream, f"does not hold {tree.BASE}", fix)
         stack.callback(registry.stop, home)
         own = registry.ensure(home, environ).host
         source = tree.write(root / "source", functions)
         lab = Lab(root, tools, home, source, tuple(tree.names(functions)), own, upstream)
         stack.callback(daemon.stop, home, force=True)
         lab.start_engine()
-        asyncio.run(_publish_base(lab))
+        if own_upstream:
+            asyncio.run(_publish_base(lab))
         _publish_layer(lab)
         registry.stop(home)
         shutil.copytree(home.local / "registry" / "blobs", root / "layer-only")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,17 +53,28 @@ def timed(command: Command, log: Path, seconds: float, expected: int = 0) -> flo
             start_new_session=True,
         )
         try:
-            code = process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            code = None
-        finally:
+            # Not wait(timeout), which looks every 50 ms only.
+            with _handle(process) as handle:
+                select.select([handle], [], [], seconds)
             took = time.perf_counter() - begun
+            code = process.poll()
+        finally:
             if process.poll() != expected:
                 end_group(process)
     if code != expected:
         how = f"did not end within {seconds:.0f} s" if code is None else f"ended with {code}"
         raise Failed(f"{how}:\n{tail(log)}")
     return took
+
+
+@contextmanager
+def _handle(process: subprocess.Popen[bytes]) -> Iterator[int]:
+    """A file descriptor that is readable once the process has ended."""
+    handle = os.pidfd_open(process.pid)
+    try:
+        yield handle
+    finally:
+        os.close(handle)
 
 
 def end_group(process: subprocess.Popen[bytes], grace: float = 5.0) -> None:
