@@ -7,6 +7,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 from ci.credentials import Login
@@ -15,6 +16,61 @@ from ci.reference import ecr_owner
 
 _BATCH = 100
 """Names in one DescribeRepositories call. Source: Amazon ECR API."""
+_LAPSED = {"ExpiredToken", "ExpiredTokenException", "InvalidAccessKeyId", "InvalidClientTokenId",
+           "RequestExpired", "SignatureDoesNotMatch", "UnrecognizedClientException"}  # fmt: skip
+_SIGN_IN = "sign in again (aws sso login, aws configure), or use --target local"
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """Credentials as a program in a container takes them. Only the key shows in a repr."""
+
+    key: str
+    secret: str = field(repr=False)
+    token: str = field(default="", repr=False)
+
+    def variables(self) -> Iterator[tuple[str, str]]:
+        """Names and values of the environment variables that carry them."""
+        yield "AWS_ACCESS_KEY_ID", self.key
+        yield "AWS_SECRET_ACCESS_KEY", self.secret
+        if self.token:
+            yield "AWS_SESSION_TOKEN", self.token
+
+
+def credentials() -> Credentials:
+    """The credentials at hand, from wherever boto3 finds them. Raises InputError without any."""
+    import boto3
+    from botocore.exceptions import NoCredentialsError
+
+    with _explained("AWS credentials", "sts:GetCallerIdentity"):
+        if not (found := boto3.Session().get_credentials()):
+            raise NoCredentialsError
+        frozen = found.get_frozen_credentials()
+    return Credentials(frozen.access_key, frozen.secret_key, frozen.token or "")
+
+
+def require_bucket(name: str, region: str, endpoint: str | None = None) -> None:
+    """Raises InputError unless the bucket is there, ours to use, and in ``region``, where
+    CloudFormation and Lambda look for it. ``endpoint`` is the URL of another cloud than AWS."""
+    client = _client("s3", region, endpoint)
+    with _explained("Amazon S3", "s3:ListBucket"):
+        try:
+            answer = client.head_bucket(Bucket=name)
+        except client.exceptions.ClientError as error:
+            status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+            if status == 404:
+                fix = f"create it (aws s3 mb s3://{name} --region {region}), or correct the name"
+                raise InputError(f"bucket {name}", "is not there", fix) from error
+            # HeadBucket tells no reason: STS does, if it is the credentials.
+            if status in (400, 403):
+                account(region)
+                fix = "allow s3:ListBucket on it, or name a bucket of this account"
+                raise InputError(f"bucket {name}", "does not let us in", fix) from error
+            raise
+    where = answer["ResponseMetadata"]["HTTPHeaders"].get("x-amz-bucket-region", region)
+    if where != region:
+        what = f"is in {where}; the stacks are in {region}, and Lambda takes code from there only"
+        raise InputError(f"bucket {name}", what, "name a bucket of that region, or set --region")
 
 
 def account(region: str) -> str:
@@ -69,7 +125,7 @@ def _ecr_login(host: str) -> Login:
     return Login(host, user, password)
 
 
-def _client(service: str, region: str) -> Any:
+def _client(service: str, region: str, endpoint: str | None = None) -> Any:
     import boto3
     from botocore.config import Config
 
@@ -79,7 +135,7 @@ def _client(service: str, region: str) -> Any:
         connect_timeout=10,
         read_timeout=30,
     )
-    return boto3.client(service, config=config)
+    return boto3.client(service, config=config, endpoint_url=endpoint)
 
 
 @contextmanager
@@ -97,8 +153,12 @@ def _explained(service: str, action: str) -> Iterator[None]:
     except exceptions.ClientError as error:
         code = error.response["Error"].get("Code", "")
         said = error.response["Error"].get("Message", "")
+        if code in _LAPSED:
+            raise InputError("AWS credentials", f"{code}: {said}", _SIGN_IN) from error
         fix = f"see that the credentials are valid and allow {action}"
         raise PipelineError(service, f"{code}: {said}", fix) from error
+    except (exceptions.SSOError, exceptions.TokenRetrievalError) as error:
+        raise InputError("AWS credentials", str(error), _SIGN_IN) from error
     except exceptions.BotoCoreError as error:
         fix = "see that the region is right and that AWS can be reached from here"
         raise PipelineError(service, str(error), fix) from error
