@@ -13,7 +13,8 @@ HOUSEKEEPING = ("[internal]", "exporting to client")
 class Printer:
     """Prints steps, numbered in the order in which they begin, as ``buildctl`` does.
 
-    A step that several solves share is printed once, by the solve that told of it first.
+    A step that several solves share is printed once, by the solve that told of it first; when a
+    later solve meets it again, only what it prints anew is told.
     """
 
     def __init__(self, write: Callable[[str], None]) -> None:
@@ -21,6 +22,7 @@ class Printer:
         self._numbers: dict[str, int] = {}
         self._owner: dict[str, object] = {}
         self._partial: dict[tuple[str, int], bytes] = {}
+        self._finished: set[str] = set()
 
     def listener(self) -> _Solve:
         return _Solve(self)
@@ -31,6 +33,10 @@ class Printer:
         if self._owner.setdefault(event.step, solve) is not solve:
             return
         number = self._numbers.setdefault(event.step, len(self._numbers) + 1)
+        if event.step in self._finished and event.kind in ("start", "cached", "done"):
+            return
+        if event.kind in ("cached", "done"):
+            self._finished.add(event.step)
         match event.kind:
             case "start":
                 self._write(f"#{number} {event.name}\n")
