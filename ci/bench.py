@@ -102,6 +102,7 @@ async def opened(
         later = {str(base) for base in plan.bases if plan.layer and _is_layer(base, plan)}
         await bases.resolve(base for base in plan.bases if str(base) not in later.union(stands_in))
         bases.require(plan.images)
+        _report_directory(settings.report)
         config = DaemonConfig(mirrors=mirrors, ca_bundle=ca_bundle)
         session = await _session(stack, plan, home, environ, progress, config)
         audience.say(f"engine: {session.how}, Dagger API {session.version}")
@@ -221,7 +222,7 @@ async def _unreachable(session: Session, host: str) -> str:
     return str(errors[0].get("message", "")).strip().splitlines()[-1] if errors else ""
 
 
-def report_directory(path: Path) -> None:
+def _report_directory(path: Path) -> None:
     """Makes the report's directories; logs of the run before go. Raises PipelineError."""
     try:
         (path / "logs").mkdir(parents=True, exist_ok=True)

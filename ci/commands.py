@@ -104,12 +104,11 @@ def _build(
     started, clock = datetime.now(UTC), time.monotonic()
     plan = planned(settings, environ, home, start=True)
     # Only now what costs a second to import: what is wrong with the input is told before.
-    from ci import bench, report
+    from ci import report
     from ci.console import Console, folds_of
     from ci.interrupts import Interrupted, running
     from ci.story import Story
 
-    bench.report_directory(settings.report)
     folds = folds_of(environ)
     console = Console(err, folds, settings.report, len(plan.images))
     for note in plan.notes:

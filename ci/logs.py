@@ -11,6 +11,7 @@ import base64
 import contextlib
 import json
 import random
+import resource
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -116,8 +117,8 @@ class Logs:
 
     def take(self, event: dict[str, Any]) -> None:
         """Hands the records of one OTLP message to the logs that they belong to."""
-        for resource in event.get("resourceLogs", ()):
-            for scope in resource.get("scopeLogs", ()):
+        for source in event.get("resourceLogs", ()):
+            for scope in source.get("scopeLogs", ()):
                 for record in scope.get("logRecords", ()):
                     if log := self._by_trace.get(_hex(record.get("traceId", ""))):
                         text = record.get("body", {}).get("stringValue", "")
@@ -128,6 +129,7 @@ class Logs:
 async def following(session: Session, directory: Path) -> AsyncIterator[Logs]:
     """Logs in ``directory``, filled from the session's stream while the context lasts."""
     directory.mkdir(parents=True, exist_ok=True)
+    _allow_many_files()
     logs = Logs(directory, QUIET[session.kind])
     async with anyio.create_task_group() as group:
         await group.start(_follow, session, logs)
@@ -169,6 +171,12 @@ async def _follow(
     logs.lost = logs.lost or "the session's log stream broke off"
     if not subscribed:
         task_status.started()
+
+
+def _allow_many_files() -> None:
+    """Every image has its log open, from its turn in the queue on: raise the soft limit."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _hex(identity: str) -> str:

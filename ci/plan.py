@@ -16,6 +16,7 @@ from ci.values import tell_bytes
 
 LAYER_NAME = "common-datalake-library"
 LAYER_ARGUMENT = "ECR_COMMON_DATALAKE_REPO_URL"
+_EVERY_RUN = "built by every run"
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,9 @@ def make(settings: Settings, build: BuildInfo, registry: str) -> Plan:
     wanted = settings.command in ("layer", "rehearse")
     if wanted or (settings.command == "plan" and settings.layer.is_dir()):
         found = discovery.recipe(LAYER_NAME, settings.layer, problems)
-        layer = _image(settings, found, layer_repository, (), problems) if found else None
+        layer = (
+            _image(settings, found, layer_repository, (), _EVERY_RUN, problems) if found else None
+        )
     functions: tuple[Image, ...] = ()
     if settings.command != "layer":
         functions = _functions(settings, registry, layer_repository, problems)
@@ -99,6 +102,7 @@ def _functions(
         problems.append(InputError(origin, f"{settings.prefix!r} {refused}", fix))
         return ()
     arguments = ((LAYER_ARGUMENT, layer_repository),)
+    why = f"named by {settings.origins['only']}" if settings.only else _EVERY_RUN
     images = []
     for each in found:
         name = f"{settings.prefix}-{each.name}"
@@ -107,7 +111,7 @@ def _functions(
             what = f"makes the repository name {name!r}, which {refused}"
             fix = f"rename the directory, for example to {name_for_ecr(each.name)}"
             problems.append(InputError(str(each.directory), what, fix))
-        elif image := _image(settings, each, f"{registry}/{name}", arguments, problems):
+        elif image := _image(settings, each, f"{registry}/{name}", arguments, why, problems):
             images.append(image)
     return tuple(images)
 
@@ -117,6 +121,7 @@ def _image(
     found: discovery.Found,
     repository: str,
     arguments: tuple[tuple[str, str], ...],
+    why: str,
     problems: list[InputError],
 ) -> Image | None:
     """Reads one recipe; None, with a problem noted, when it cannot be followed."""
@@ -124,21 +129,20 @@ def _image(
     try:
         text = path.read_bytes().decode()
         bases = pulls(text, dict(arguments))
+        patterns = context.ignored(found.directory, found.dockerfile)
+        sizes = context.sizes(found.directory, patterns)
     except UnicodeDecodeError as error:
-        what = f"is not UTF-8 (byte {error.start})"
-        problems.append(InputError(str(path), what, "save it as UTF-8"))
+        what, fix = f"is not UTF-8 (byte {error.start})", "save it as UTF-8"
+        problems.append(InputError(str(path), what, fix))
         return None
     except OSError as error:
-        problems.append(
-            InputError(str(path), f"cannot be read: {error.strerror}", "make it readable")
-        )
+        what, fix = f"cannot be read: {error.strerror}", "make it readable for this user"
+        problems.append(InputError(str(error.filename or path), what, fix))
         return None
     except DockerfileError as error:
         fix = f"give the argument a default, or name an image; the pipeline passes {LAYER_ARGUMENT}"
         problems.append(InputError(f"{path}:{error.line}", str(error), fix))
         return None
-    patterns = context.ignored(found.directory, found.dockerfile)
-    sizes = context.sizes(found.directory, patterns)
     total = sum(sizes.values())
     if total > settings.max_context:
         largest = sorted(sizes.items(), key=lambda item: -item[1])[:3]
@@ -146,11 +150,6 @@ def _image(
         what = f"has a build context of {tell_bytes(total)}; the largest in it: {shown}"
         fix = "list what the image does not need in .dockerignore, or raise --max-context"
         problems.append(InputError(str(found.directory), what, fix))
-    why = (
-        f"named by {settings.origins['only']}"
-        if settings.only and arguments
-        else "every run builds"
-    )
     exclude = tuple(pattern.text for pattern in patterns)
     return Image(
         found.name, found.directory, found.dockerfile, text, repository, arguments, bases,

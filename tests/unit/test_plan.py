@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,15 @@ def test_only(only: list[str], chosen: list[str], tmp_path: Path) -> None:
     plan = planned(tree, "app", "--only", *only)
     assert [image.name for image in plan.functions] == chosen
     assert all(image.why == "named by --only" for image in plan.functions)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root can read everything")
+def test_what_cannot_be_read_is_told(tmp_path: Path) -> None:
+    tree = trees.tree(tmp_path, "a")
+    (tree / "dockerfiles/a/src").chmod(0)
+    with pytest.raises(InputErrors, match=r"src: cannot be read: Permission denied"):
+        planned(tree, "app")
+    (tree / "dockerfiles/a/src").chmod(0o755)
 
 
 def test_what_only_leaves_out_is_not_judged(tmp_path: Path) -> None:

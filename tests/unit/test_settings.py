@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from ci import usage
 from ci.errors import InputErrors
-from ci.settings import COMMANDS, OPTIONS, parse
+from ci.settings import parse
 
 
 def test_a_flag_wins_over_the_environment_and_that_over_the_default() -> None:
@@ -104,13 +103,3 @@ def test_engine_takes_only_what_it_has_a_use_for() -> None:
     parse(["engine", "start", "--mirror", "x.io=m:1"], {"PIPELINE_JOBS": "3"})
     with pytest.raises(InputErrors, match="--jobs: means nothing to engine"):
         parse(["engine", "start", "--jobs", "3"], {})
-
-
-def test_help_names_every_option_and_command_and_fits_a_terminal() -> None:
-    text = usage.text()
-    for option in OPTIONS:
-        assert option.flag in text
-        assert option.env in text
-    for command in COMMANDS:
-        assert f"  {command.name}" in text
-    assert max(map(len, text.splitlines())) <= 100
