@@ -26,7 +26,6 @@ from ci.outcome import Outcome
 from ci.plan import Plan
 from ci.reference import Reference, ecr_owner, is_loopback
 from ci.registry import Registries, connect
-from ci.retry import Policy
 
 
 class Audience(Protocol):
@@ -56,7 +55,6 @@ class Bench:
     bases: Bases
     logs: Logs
     audience: Audience
-    policy: Policy
     began: float
     logins: Sequence[Login]
     stand_ins: Sequence[str]
@@ -89,12 +87,10 @@ async def opened(
         mirrors = (*mirrors, (standin.UPSTREAM, _stand_in_host(host, home, environ)))
     ca_bundle = str(settings.ca_bundle.absolute()) if settings.ca_bundle else None
     logins = of_docker(environ) | {login.host: login for login in ours}
-    policy = Policy()
     async with AsyncExitStack() as stack:
         registries = await stack.enter_async_context(
             connect(
-                mirrors=mirrors, logins=logins, ca_bundle=ca_bundle, policy=policy,
-                say=audience.say,
+                mirrors=mirrors, logins=logins, ca_bundle=ca_bundle, say=audience.say
             )
         )  # fmt: skip
         await registries.ping(host)
@@ -118,9 +114,7 @@ async def opened(
                 f"{standin.UPSTREAM} cannot be reached: a stand-in serves " + ", ".join(stands_in)
             )
         logs = await stack.enter_async_context(following(session, settings.report / "logs"))
-        yield Bench(
-            plan, session, registries, bases, logs, audience, policy, began, ours, stands_in
-        )
+        yield Bench(plan, session, registries, bases, logs, audience, began, ours, stands_in)
 
 
 def _is_layer(base: Reference, plan: Plan) -> bool:

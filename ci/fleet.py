@@ -107,7 +107,7 @@ class _Unit:
             address = f"{image.repository}:{publish.PUSHED}"
             return await publish.push(
                 lambda: images.pushed(container, address),
-                bench.policy,
+                publish.PUSHES,
                 lambda text: self._remark(log, text),
             )
 

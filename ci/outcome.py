@@ -51,8 +51,8 @@ class Outcome:
 
     @property
     def seconds(self) -> float:
-        """Time in work, waiting included."""
-        return self.phases[-1].end - self.phases[0].start if self.phases else 0.0
+        """Time in work, without waiting for others."""
+        return sum(phase.end - phase.start for phase in self.phases if phase.name != "wait")
 
     @property
     def ok(self) -> bool:

@@ -19,6 +19,8 @@ from ci.retry import Policy, TransientError, reads_as_transient, retrying
 from ci.values import tell_bytes
 
 PUSHED = "pushed"
+PUSHES = Policy(attempts=4, first=0.5)
+"""BuildKit, under both engines, repeats each request of a push a few times itself."""
 LARGEST = 10 * 10**9
 """Bytes. Source: AWS Lambda quotas, "Container image code package size"."""
 _ARCHITECTURES = {"amd64", "arm64"}

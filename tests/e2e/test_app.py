@@ -371,7 +371,7 @@ def test_a_registry_that_keeps_refusing_fails_the_function_with_its_reason(
         done = run(tmp_path / "out", *argv)
     assert done.code == 1
     assert "503" in done.functions["a"]["error"]["message"]
-    assert "attempt 2 of 7" in done.err
+    assert "attempt 2 of 4" in done.err
     assert registries.tags(local_registry.host, f"{prefix}-a") == {}
 
 

@@ -144,4 +144,4 @@ def test_elsewhere_each_function_is_a_line(tmp_path: Path) -> None:
     console = Console(out, folds_of({"CODEBUILD_BUILD_ID": "p:1"}), tmp_path, 2)
     console.ended(BUILT)
     console.ended(FAILED)
-    assert out.getvalue() == "✓ good built, 2.8 s (1 of 2)\n✗ bad failed, 1.0 s (2 of 2)\n"
+    assert out.getvalue() == "✓ good built, 1.8 s (1 of 2)\n✗ bad failed, 1.0 s (2 of 2)\n"
