@@ -29,7 +29,7 @@ class CfnYamlError(ValueError):
 def load(text: str) -> dict[str, Any]:
     """A template or any other mapping, in YAML or JSON. Raises CfnYamlError."""
     try:
-        document = json.loads(text, object_pairs_hook=_unique)
+        document = json.loads(text, object_pairs_hook=unique)
     except json.JSONDecodeError:
         document = _load_yaml(text)
     if not isinstance(document, dict):
@@ -55,8 +55,11 @@ def _load_yaml(text: str) -> Any:
         raise CfnYamlError("contains itself, or is nested too deeply", 1) from error
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object. Raises CfnYamlError for a key that comes twice."""
+def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object (``object_pairs_hook``): of two equal keys, readers differ in which one wins.
+
+    Raises CfnYamlError for a key that comes twice.
+    """
     found = dict(pairs)
     if len(found) < len(pairs):
         keys = [key for key, _ in pairs]
