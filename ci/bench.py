@@ -89,10 +89,8 @@ async def opened(
     logins = of_docker(environ) | {login.host: login for login in ours}
     async with AsyncExitStack() as stack:
         registries = await stack.enter_async_context(
-            connect(
-                mirrors=mirrors, logins=logins, ca_bundle=ca_bundle, say=audience.say
-            )
-        )  # fmt: skip
+            connect(mirrors=mirrors, logins=logins, ca_bundle=ca_bundle, say=audience.say)
+        )
         await registries.ping(host)
         bases = Bases(registries, plan.layer_repository)
         later = {str(base) for base in plan.bases if plan.layer and _is_layer(base, plan)}

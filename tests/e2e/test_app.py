@@ -20,6 +20,7 @@ from kit import registries, trees
 from kit.pipeline import ROOT, Run, begin, processes_with, run
 from kit.proxy import Fault, faulty
 
+from ci.engine import daemon
 from ci.home import Home
 from ci.local import standin
 from ci.local.registry import Registry
@@ -334,6 +335,39 @@ def test_an_interrupted_run_ends_soon_and_leaves_nothing_running(
     _until(lambda: not processes_with(mark), seconds=5)
 
 
+@pytest.mark.parametrize("victim", ["daemon", "session"])
+def test_an_engine_killed_in_the_middle_is_told_and_the_next_run_works(
+    victim: str, base: str, prefix: str, tmp_path: Path, user_home: Home, home: Home,
+    local_registry: Registry,
+) -> None:  # fmt: skip
+    """With a daemon of the test's own, which nobody misses."""
+    (home.root / "python").symlink_to(user_home.root / "python")
+    sleep = f"4{uuid.uuid4().int % 10**6:06}"
+    trees.function(tmp_path / "tree", "a", function(base, f"RUN sleep {sleep}"))
+    argv = ["app", "--source", str(tmp_path / "tree"), "--prefix", prefix]
+    argv += ["--engine", "embedded", "--registry", local_registry.host]
+    environ = {"PIPELINE_HOME": str(home.root), "TEST_MARK": uuid.uuid4().hex}
+    try:
+        process = begin(tmp_path / "out", *argv, **environ)
+        _until(lambda: _running(sleep))
+        _kill(victim, home, environ)
+        begun = time.monotonic()
+        out, err = process.communicate(timeout=60)
+        assert time.monotonic() - begun < 30
+        assert process.returncode == 1
+        assert "Traceback" not in out + err
+        report = json.loads((tmp_path / "out/report.json").read_text())
+        jsonschema.validate(report, SCHEMA)
+        error = report["functions"][0]["error"]
+        assert error["class"] in ("EngineLost", "EngineError")
+        assert error["fix"]
+        trees.function(tmp_path / "tree", "a", function(base))
+        again = run(tmp_path / "again", *argv, **environ)
+        assert again.code == 0, again.err
+    finally:
+        run(tmp_path / "stop", "engine", "stop", **environ)
+
+
 @pytest.mark.parametrize(
     "faults",
     [
@@ -420,6 +454,34 @@ def test_in_ci_systems_that_fold_each_function_folds_with_its_whole_log(
         assert done.log(name).strip() in inside
 
 
+def _kill(victim: str, home: Home, environ: dict[str, str]) -> None:
+    """Kills the daemon of ``home``, or the session of the run that carries ``environ``."""
+    if victim == "daemon":
+        status = daemon.status(home)
+        assert status
+        os.kill(status.pid, signal.SIGKILL)
+        return
+    sessions = [
+        int(process.name)
+        for process in Path("/proc").glob("[0-9]*")
+        if _carries(process, environ["TEST_MARK"]) and b"ci.engine.cli" in _read(process, "cmdline")
+    ]
+    assert sessions
+    for pid in sessions:
+        os.kill(pid, signal.SIGKILL)
+
+
+def _carries(process: Path, mark: str) -> bool:
+    return f"TEST_MARK={mark}".encode() in _read(process, "environ").split(b"\0")
+
+
+def _read(process: Path, file: str) -> bytes:
+    try:
+        return (process / file).read_bytes()
+    except OSError:
+        return b""
+
+
 def _dagger_answers() -> bool:
     if not shutil.which("dagger"):
         return False
@@ -434,13 +496,10 @@ def _dagger_answers() -> bool:
 
 def _running(sleep: str) -> bool:
     """Whether a process anywhere on this machine sleeps for just so long."""
-    for process in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            if sleep.encode() in process.read_bytes().split(b"\0"):
-                return True
-        except OSError:
-            continue
-    return False
+    return any(
+        sleep.encode() in _read(process, "cmdline").split(b"\0")
+        for process in Path("/proc").glob("[0-9]*")
+    )
 
 
 def _gone(sleep: str) -> None:

@@ -50,8 +50,9 @@ class Run:
 
 def run(results: Path, *argv: str, cwd: Path = ROOT, **environ: str) -> Run:
     """Runs the pipeline to its end."""
+    report = [] if argv[0] == "engine" else ["--report", str(results)]
     done = subprocess.run(
-        [*COMMAND, *argv, "--report", str(results)], cwd=cwd, env=surroundings(**environ),
+        [*COMMAND, *argv, *report], cwd=cwd, env=surroundings(**environ),
         capture_output=True, text=True, check=False, timeout=300,
     )  # fmt: skip
     return Run(done.returncode, done.stdout, done.stderr, results)
