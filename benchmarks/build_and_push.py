@@ -25,7 +25,7 @@ from benchmarks import contenders, figures, lab, machine, tree
 from benchmarks.contenders import Build, Contender
 from benchmarks.engines import Unavailable
 from benchmarks.processes import Failed, timed
-from ci.errors import PipelineError
+from ci.errors import InputError, PipelineError
 from ci.home import Home
 from ci.local import standin
 
@@ -135,7 +135,7 @@ def main() -> int:
         ):
             benchmark = Benchmark(place, logs)
             everybody = contenders.everybody(place, say, may_prune=options.prune_dagger)
-            chosen = [one for one in everybody if not options.only or one.name in options.only]
+            chosen = _chosen(everybody, options.only)
             able = benchmark.prepare(chosen)
             result = _header(options.functions, place, described)
             result["rounds"] = benchmark.rounds(able, options.rounds, options.minutes * 60)
@@ -179,6 +179,13 @@ def say(text: str) -> None:
     print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
 
 
+def _chosen(everybody: Sequence[Contender], only: Sequence[str] | None) -> list[Contender]:
+    names = [one.name for one in everybody]
+    if unknown := [name for name in only or () if name not in names]:
+        raise InputError(f"--only {' '.join(unknown)}", "no such contender", ", ".join(names))
+    return [one for one in everybody if not only or one.name in only]
+
+
 def _version_or_reason(contender: Contender) -> str | Unavailable:
     try:
         return contender.engine.prepare()
@@ -209,7 +216,7 @@ def _options() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     option = parser.add_argument
-    option("--functions", type=int, default=20, metavar="N", help="how many (20), at least 2")
+    option("--functions", type=int, default=20, metavar="N", help="how many (20)")
     option("--rounds", type=int, default=3, metavar="N", help="turns of each contender (3)")
     option("--minutes", type=float, default=45, help="no new round that would end later (45)")
     option("--only", nargs="+", metavar="NAME", help="only these contenders")
