@@ -135,7 +135,8 @@ def _client(service: str, region: str, endpoint: str | None = None) -> Any:
         connect_timeout=10,
         read_timeout=30,
     )
-    return boto3.client(service, config=config, endpoint_url=endpoint)
+    # Not boto3's default session, which keeps the credentials that it met first.
+    return boto3.Session().client(service, config=config, endpoint_url=endpoint)
 
 
 @contextmanager
