@@ -45,12 +45,12 @@ def container(base: str = BASE, ca_bundle: Path | None = None) -> dagger.Contain
         for name in ("PIP_CERT", "AWS_CA_BUNDLE"):
             tools = tools.with_env_variable(name, "/tools/ca.pem")
     requirements = (_TOOLS / "requirements.txt").read_text()
-    program = (_TOOLS / "package_template.py").read_text()
+    program = (_TOOLS / "aws_cli.py").read_text()
     install = ["pip", "install", "--no-cache-dir", "--require-hashes", "-r", "requirements.txt"]
     return (
         tools.with_new_file("/tools/requirements.txt", requirements)
         .with_exec(["python3", "-m", *install])
-        .with_new_file("/tools/package_template.py", program)
+        .with_new_file("/tools/aws_cli.py", program)
     )
 
 
@@ -87,7 +87,7 @@ async def package(tools: dagger.Container, staged: Path, bucket: str, where: str
     Raises PipelineError about ``where``, with the AWS CLI's own words.
     """
     command = [
-        "python3", "/tools/package_template.py",
+        "python3", "/tools/aws_cli.py", "cloudformation", "package",
         "--template-file", ROOT, "--s3-bucket", bucket, "--output-template-file", _RESULT,
     ]  # fmt: skip
     done = (
@@ -118,7 +118,7 @@ _FIXES = (
 
 
 def _failed(where: str, bucket: str, output: str) -> PipelineError:
-    fix = next((fix for pattern, fix in _FIXES if re.search(pattern, output)), "")
+    fix = next((fix for pattern, fix in _FIXES if re.search(pattern, output, re.IGNORECASE)), "")
     what = f"could not be packaged into the bucket {bucket}; the AWS CLI said:{_last(output)}"
     return PipelineError(where, what, fix or "mend what it names, and run again")
 
