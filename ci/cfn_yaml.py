@@ -48,7 +48,9 @@ def _load_yaml(text: str) -> Any:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         what = ", ".join(part for part in (error.context, error.problem) if part)
-        raise CfnYamlError(what, mark.line + 1 if mark else 1) from error
+        # What the end of the text lacks, libyaml misses on the line after it.
+        last = max(len(text.splitlines()), 1)
+        raise CfnYamlError(what, min(mark.line + 1, last) if mark else 1) from error
     except yaml.YAMLError as error:
         raise CfnYamlError(str(error).splitlines()[0], 1) from error
     except RecursionError as error:
