@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Protocol
 
 import anyio
 import anyio.to_thread
-import httpx
 
 from ci import aws, images
 from ci.bases import Bases
 from ci.credentials import Login, of_docker
 from ci.engine.daemon_config import DaemonConfig
-from ci.engine.session import Session, open_session
+from ci.engine.session import Session
 from ci.errors import InputError, InputErrors, PipelineError
 from ci.home import Home
 from ci.local import registry as local_registry
@@ -26,6 +25,7 @@ from ci.outcome import Outcome
 from ci.plan import Plan
 from ci.reference import Reference, ecr_owner, is_loopback
 from ci.registry import Registries, connect
+from ci.session_reach import reaching_session
 
 
 class Audience(Protocol):
@@ -98,7 +98,13 @@ async def opened(
         bases.require(plan.images)
         _report_directory(settings.report)
         config = DaemonConfig(mirrors=mirrors, ca_bundle=ca_bundle)
-        session = await _session(stack, plan, home, environ, progress, config)
+        session = await stack.enter_async_context(
+            reaching_session(
+                settings.engine, home, environ, progress, config,
+                pushes=host if settings.target == "local" else "",
+                mirror=mirrors[-1] if stands_in else None,
+            )
+        )  # fmt: skip
         audience.say(f"engine: {session.how}, Dagger API {session.version}")
         # What is worth another attempt is decided here, never by repeating any query blindly.
         only_connect = dagger.Config(retry=dagger.Retry(connect=True, execute=False))
@@ -150,68 +156,6 @@ async def _needs_stand_in(plan: Plan, environ: Mapping[str, str]) -> tuple[str, 
 def _stand_in_host(host: str, home: Home, environ: Mapping[str, str]) -> str:
     """The registry of the stand-in: always one of this machine."""
     return host if is_loopback(host) else local_registry.ensure(home, environ).host
-
-
-async def _session(
-    stack: AsyncExitStack,
-    plan: Plan,
-    home: Home,
-    environ: Mapping[str, str],
-    progress: IO[str] | None,
-    config: DaemonConfig,
-) -> Session:
-    """The session. A Dagger engine that cannot reach a registry on this machine does not count."""
-    choice = plan.settings.engine
-    host = plan.registry.partition("/")[0]
-    found = await _ended_in_order(
-        stack, open_session(choice, home, environ, progress=progress, config=config)
-    )
-    if found.kind == "embedded" or plan.settings.target == "aws" or not is_loopback(host):
-        return found
-    if not (why := await _unreachable(found, host)):
-        return found
-    if choice == "dagger" or environ.get("DAGGER_SESSION_PORT"):
-        fix = "use --engine embedded, or run the Dagger engine on this machine's network"
-        raise InputError(found.how, f"its engine cannot reach the registry {host}: {why}", fix)
-    return await _ended_in_order(
-        stack, open_session("embedded", home, environ, progress=progress, config=config)
-    )
-
-
-async def _ended_in_order(
-    stack: AsyncExitStack, session: AbstractAsyncContextManager[Session]
-) -> Session:
-    """Enters ``session``; when ``stack`` ends it, not even an interruption cuts that short."""
-    own = AsyncExitStack()
-    found = await own.enter_async_context(session)
-
-    async def end(*raised: Any) -> None:
-        with anyio.CancelScope(shield=True):
-            await own.__aexit__(*raised)
-
-    stack.push_async_exit(end)
-    return found
-
-
-async def _unreachable(session: Session, host: str) -> str:
-    """Why the engine behind ``session`` cannot push to ``host``; blank when it can.
-
-    Asked without the SDK, whose connection is one for the whole process.
-    """
-    address = f"{host}/pipeline-reachability:latest"
-    query = (
-        f'{{container{{withNewFile(path:"/reached",contents:""){{publish(address:"{address}")}}}}}}'
-    )
-    url = f"http://127.0.0.1:{session.port}/query"
-    try:
-        async with httpx.AsyncClient(
-            auth=(session.token, ""), timeout=60, trust_env=False
-        ) as client:
-            answer = (await client.post(url, json={"query": query})).json()
-    except (httpx.HTTPError, ValueError) as error:
-        return f"the session does not answer ({type(error).__name__})"
-    errors = answer.get("errors") or []
-    return str(errors[0].get("message", "")).strip().splitlines()[-1] if errors else ""
 
 
 def _report_directory(path: Path) -> None:

@@ -13,12 +13,13 @@ import os
 import shutil
 import signal
 import sys
-import tempfile
+from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import IO, Any
 
+import anyio
 import httpx
 
 from ci.engine.daemon_config import DaemonConfig
@@ -60,8 +61,8 @@ async def open_session(
 ) -> AsyncIterator[Session]:
     """A session for ``choice`` (``auto``, ``dagger`` or ``embedded``); ends it if it began here.
 
-    Inside the context ``dagger.connection()`` finds it. ``progress`` receives the engine's own
-    progress (a stream with a file descriptor; None discards it). ``config`` is for the embedded
+    Inside the context ``dagger.connection()`` finds it. ``progress`` receives the embedded
+    engine's progress (None discards it). ``config`` is for the embedded
     engine's daemon. Raises InputError where the wanted engine is not to be had.
     """
     before = {name: os.environ.get(name) for name in _SEEN_BY_SDK}
@@ -161,34 +162,50 @@ async def _of_cli(
     """Starts ``CLI session`` and ends it, whatever happens, with the context."""
     command = [program] if isinstance(program, str) else program
     name = command[0] if kind == "dagger" else "embedded engine"
-    with tempfile.TemporaryFile() as said:
-        try:
-            process = await asyncio.create_subprocess_exec(
-                *command, "session",
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=progress if progress and kind == "embedded" else said,
-                env=dict(environ),
-                # Ctrl-C is ours to handle: the session ends when we close its input.
-                start_new_session=True,
-            )  # fmt: skip
-        except OSError as error:
-            raise InputError(
-                name, f"cannot be run: {error.strerror}", "name a dagger CLI that works"
-            ) from error
-        try:
-            where = await _first_line(process, name, said)
-            how = f"dagger CLI {name}" if kind == "dagger" else "embedded engine on BuildKit"
-            session = await _connected(
-                kind, int(where["port"]), where["session_token"], how, "run again"
-            )
-            yield session
-        finally:
-            await asyncio.shield(_end(process))
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *command, "session",
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env={**environ, "NO_COLOR": "1"},
+            # Ctrl-C is ours to handle: the session ends when we close its input.
+            start_new_session=True,
+        )  # fmt: skip
+    except OSError as error:
+        raise InputError(
+            name, f"cannot be run: {error.strerror}", "name a dagger CLI that works"
+        ) from error
+    said: deque[str] = deque(maxlen=5)
+    # A dagger CLI tells of every call of the API: `dagger run` shows that as it is meant.
+    shown = progress if kind == "embedded" else None
+    relay = asyncio.create_task(_relay(process, said, shown))
+    try:
+        where = await _first_line(process, name, said)
+        how = f"dagger CLI {name}" if kind == "dagger" else "embedded engine on BuildKit"
+        yield await _connected(kind, int(where["port"]), where["session_token"], how, "run again")
+    finally:
+        with anyio.CancelScope(shield=True):
+            await _end(process)
+            await relay
+
+
+async def _relay(
+    process: asyncio.subprocess.Process, last: deque[str], progress: IO[str] | None
+) -> None:
+    """Hands what the session says of its progress on, and remembers the last lines of it."""
+    assert process.stderr  # noqa: S101 - a pipe by construction
+    while piece := await process.stderr.read(65536):
+        text = piece.decode(errors="replace")
+        last.extend(line for line in text.splitlines() if line.strip())
+        if progress:
+            with contextlib.suppress(OSError):  # nobody reads it any more; the work goes on
+                progress.write(text)
+                progress.flush()
 
 
 async def _first_line(
-    process: asyncio.subprocess.Process, name: str, said: IO[bytes]
+    process: asyncio.subprocess.Process, name: str, said: deque[str]
 ) -> dict[str, Any]:
     assert process.stdout  # noqa: S101 - a pipe by construction
     problem = "ended without starting a session"
@@ -197,13 +214,12 @@ async def _first_line(
         if line.strip():
             where: dict[str, Any] = json.loads(line)
             return where
+        await asyncio.sleep(0.1)  # for its last words
     except TimeoutError:
         problem = f"did not start a session within {CLI_SECONDS:.0f} s"
     except ValueError:
         problem = "answered something that is no session"
-    said.seek(0)
-    last = said.read().decode(errors="replace").strip().splitlines()[-5:]
-    detail = "".join(f"\n    {line}" for line in last)
+    detail = "".join(f"\n    {line}" for line in said)
     raise PipelineError(name, problem + detail, "start its engine, or use `--engine embedded`")
 
 
