@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import base64
+import http.server
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import boto3
 import pytest
@@ -68,6 +71,8 @@ def test_without_credentials_the_user_is_told_what_to_do(monkeypatch: pytest.Mon
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
     with pytest.raises(InputError, match=r"(?s)AWS credentials: there are none.*--target local"):
         aws.account("eu-west-1")
+    with pytest.raises(InputError, match="AWS credentials: there are none"):
+        aws.credentials()
 
 
 def test_an_endpoint_that_cannot_be_reached_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,3 +82,78 @@ def test_an_endpoint_that_cannot_be_reached_is_told(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("time.sleep", lambda seconds: None)
     with pytest.raises(PipelineError, match=r"(?s)STS: .*127.0.0.1:1.*can be reached"):
         aws.account("eu-west-1")
+
+
+def test_credentials_for_a_container_show_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "at hand")
+    assert dict(aws.credentials().variables())["AWS_SECRET_ACCESS_KEY"] == "at hand"
+    shown = aws.Credentials("AKIA", "hidden-secret", "hidden-token")
+    assert "hidden" not in repr(shown)
+    assert [name for name, _ in shown.variables()][-1] == "AWS_SESSION_TOKEN"
+
+
+@pytest.mark.usefixtures("cloud")
+def test_a_bucket_has_to_be_there_and_in_the_region() -> None:
+    here = boto3.client("s3", region_name="eu-west-1")
+    here.create_bucket(
+        Bucket="artifacts", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
+    )
+    aws.require_bucket("artifacts", "eu-west-1")
+    with pytest.raises(InputError, match=r"(?s)bucket artifact: is not there.*s3 mb s3://artifact"):
+        aws.require_bucket("artifact", "eu-west-1")
+    with pytest.raises(InputError, match="bucket artifacts: is in eu-west-1; the stacks are in us"):
+        aws.require_bucket("artifacts", "us-east-1")
+
+
+@contextmanager
+def answering(status: int, code: str) -> Iterator[str]:
+    """A server that refuses everything as AWS does; its URL. STS alone tells the reason."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def do_POST(self) -> None:
+            who = "<Arn>a</Arn><UserId>u</UserId><Account>1</Account>"
+            refused = f"<Error><Type>Sender</Type><Code>{code}</Code><Message>m</Message></Error>"
+            body = (
+                f"<ErrorResponse>{refused}</ErrorResponse>" if code
+                else "<GetCallerIdentityResponse><GetCallerIdentityResult>"
+                f"{who}</GetCallerIdentityResult></GetCallerIdentityResponse>"
+            ).encode()  # fmt: skip
+            self.send_response(403 if code else 200)
+            self.send_header("Content-Type", "text/xml")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "says"),
+    [
+        (403, "ExpiredToken", "(?s)AWS credentials: ExpiredToken: m.*sign in again"),
+        (400, "ExpiredToken", "AWS credentials: ExpiredToken"),
+        (403, "InvalidClientTokenId", "AWS credentials: InvalidClientTokenId"),
+        (403, "", "(?s)bucket artifacts: does not let us in.*s3:ListBucket"),
+    ],
+)
+def test_a_closed_door_is_told_apart_from_an_old_key(
+    status: int, code: str, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    with answering(status, code) as url:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+        with pytest.raises(InputError, match=says):
+            aws.require_bucket("artifacts", "us-east-1")
