@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from secrets import token_hex
 from typing import IO
 
 import httpx
@@ -56,37 +57,38 @@ async def _fault(
     session: Session, pushes: str, mirror: tuple[str, str] | None
 ) -> InputError | None:
     """What the engine behind ``session`` cannot reach."""
-    local = [host for host in dict.fromkeys([pushes, mirror[1] if mirror else ""]) if host]
-    for host in filter(is_loopback, local):
-        address = f"{host}/{PROBE}:latest"
-        new = 'withNewFile(path:"/reached",contents:"")'
-        if why := await _refused(
-            session, f'{{container{{{new}{{publish(address:"{address}")}}}}}}'
-        ):
+    said = token_hex(8)
+    new = f'withNewFile(path:"/said",contents:"{said}")'
+    for host in dict.fromkeys([pushes, mirror[1] if mirror else ""]):
+        if not (host and is_loopback(host)):
+            continue
+        query = f'{{container{{{new}{{publish(address:"{host}/{PROBE}:latest")}}}}}}'
+        _, why = await _ask(session, query)
+        if why:
+            what = f"its engine cannot reach the registry {host}: {why}"
             fix = "use --engine embedded, or run the Dagger engine on this machine's network"
-            return InputError(
-                session.how, f"its engine cannot reach the registry {host}: {why}", fix
-            )
+            return InputError(session.how, what, fix)
     if not mirror:
         return None
     upstream, stand_in = mirror
     # The probe is in the mirror: whether it is also found upstream tells if the mirror is asked.
-    query = f'{{container{{from(address:"{upstream}/{PROBE}:latest"){{rootfs{{entries}}}}}}}}'
-    if not (why := await _refused(session, query)):
+    pulled = f'from(address:"{upstream}/{PROBE}:latest")'
+    query = f'{{container{{{pulled}{{file(path:"/said"){{contents}}}}}}}}'
+    answer, why = await _ask(session, query)
+    if not why and f'"{said}"' in json.dumps(answer):
         return None
-    wanted = {
-        "registries": {upstream: {"mirrors": [stand_in]}, stand_in: {"http": True}},
-    }
+    wanted = {"registries": {upstream: {"mirrors": [stand_in]}, stand_in: {"http": True}}}
     return InputError(
         session.how,
-        f"its engine can pull nothing from {upstream}: {why}",
+        f"its engine does not pull from {upstream} through {stand_in}: "
+        + (why or "it found another registry's content there"),
         "use --engine embedded, or let the engine's engine.json say, and restart it: "
         + json.dumps(wanted),
     )
 
 
-async def _refused(session: Session, query: str) -> str:
-    """Why a query fails; blank when it does not.
+async def _ask(session: Session, query: str) -> tuple[object, str]:
+    """The data of an answer, and why there is none.
 
     Asked without the SDK, whose connection is one for the whole process.
     """
@@ -97,6 +99,7 @@ async def _refused(session: Session, query: str) -> str:
         ) as client:
             answer = (await client.post(url, json={"query": query})).json()
     except (httpx.HTTPError, ValueError) as error:
-        return f"the session does not answer ({type(error).__name__})"
+        return None, f"the session does not answer ({type(error).__name__})"
     errors = answer.get("errors") or []
-    return str(errors[0].get("message", "")).strip().splitlines()[-1] if errors else ""
+    why = str(errors[0].get("message", "")).strip().splitlines()[-1] if errors else ""
+    return answer.get("data"), why

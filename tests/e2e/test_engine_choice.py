@@ -39,7 +39,7 @@ def test_an_engine_without_the_mirror_is_told_what_it_lacks(
 ) -> None:
     run = pipeline.run(tmp_path / "out", "rehearse", "--engine", "dagger", **own)
     assert run.code == 2
-    assert "its engine can pull nothing from public.ecr.aws" in run.err
+    assert "its engine does not pull from public.ecr.aws through 127.0.0.1:" in run.err
     assert '{"public.ecr.aws": {"mirrors": ["127.0.0.1:' in run.err
     assert "--engine embedded" in run.err
 
