@@ -170,7 +170,10 @@ def told(result: dict[str, Any], *, markdown: bool) -> str:
     bullet = "- " if markdown else "  "
     lines += [f"{bullet}{name}: {what}" for name, what in result["versions"].items()]
     for name, reason in result["left_out"].items():
-        lines.append(f"{bullet}{name}: not measured ({reason.strip().splitlines()[0]})")
+        said = reason.strip().splitlines()
+        lines.append(
+            f"{bullet}{name}: not measured ({' … '.join(dict.fromkeys(said[:1] + said[-1:]))})"
+        )
     return "\n".join(lines)
 
 

@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -86,16 +87,19 @@ class DaggerEngine:
         if not self.may_prune:
             return False
         prune = [self.program, "--silent", "core", "engine", "local-cache", "prune"]
-        done = subprocess.run(
-            prune,
-            env=environment(os.environ),
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=300,
-        )
-        if done.returncode:
-            raise Unavailable(f"its cache cannot be emptied: {done.stderr.strip()}")
+        # What a session held stays for a moment after its end: hence twice.
+        for pause in (3, 0):
+            done = subprocess.run(
+                prune,
+                env=environment(os.environ),
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=300,
+            )
+            if done.returncode:
+                raise Unavailable(f"its cache cannot be emptied: {done.stderr.strip()}")
+            time.sleep(pause)
         return True
 
     def between(self, tags: Sequence[str]) -> None:
