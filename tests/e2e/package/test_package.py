@@ -20,7 +20,11 @@ from kit.trees import write
 from ci import cfn_yaml
 from ci.aws import Credentials
 from ci.engine.session import Session
-from ci.package import Cloud, Images, PackagedStack, package, read, sam, tools_container
+from ci.package import sam, tools_container
+from ci.package.cloud import Cloud
+from ci.package.pinning import Images
+from ci.package.run import PackagedStack, package
+from ci.package.stacks import read
 from ci.reference import parse_repository
 from ci.registry import Registries, connect
 
