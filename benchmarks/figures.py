@@ -45,11 +45,10 @@ def rows(measured: Measured, references: Mapping[str, str]) -> list[list[str]]:
         reference = references.get(name, "")
         row = [name, reference if reference != name else ""]
         for situation in SITUATIONS:
-            own = situations.get(situation)
-            theirs = measured.get(reference, {}).get(situation)
-            row.append(str(Series(tuple(own))) if own else "-")
-            both = own and theirs
-            row.append(f"{Series(tuple(own)).ratio(Series(tuple(theirs))):.2f}" if both else "-")
+            own = tuple(situations.get(situation, ()))
+            theirs = tuple(measured.get(reference, {}).get(situation, ()))
+            row.append(str(Series(own)) if own else "-")
+            row.append(f"{Series(own).ratio(Series(theirs)):.2f}" if own and theirs else "-")
         table.append(row)
     return table
 

@@ -150,7 +150,7 @@ def compressed_megabytes(host: str, repository: str, tag: str) -> float:
     """Size of an image's layers as they travel."""
     body = _manifest(host, repository, tag)
     layers = json.loads(body)["layers"] if body else []
-    return sum(layer["size"] for layer in layers) / 1e6
+    return sum(int(layer["size"]) for layer in layers) / 1e6
 
 
 def _manifest(host: str, repository: str, tag: str) -> bytes | None:

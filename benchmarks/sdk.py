@@ -48,4 +48,5 @@ if __name__ == "__main__":
     if sys.argv[1:] == ["--hello"]:
         anyio.run(hello)
     else:
-        anyio.run(build_and_push, *sys.argv[1:])
+        source, registry, layer, tag, jobs = sys.argv[1:]
+        anyio.run(build_and_push, source, registry, layer, tag, jobs)
