@@ -269,11 +269,10 @@ def _schemas(kinds: set[str]) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for path in (files("cfnlint") / "data" / "schemas" / "resources").iterdir():
         text = path.read_text()
-        kind = re.search(r'"typeName"\s*:\s*"([^"]+)"', text)
-        if kind and kind[1] in kinds:
-            handlers = json.loads(text).get("handlers", {})
-            for verb in ("create", "read", "update", "delete"):
-                found.setdefault(kind[1], set()).update(
-                    handlers.get(verb, {})["permissions"] if verb in handlers else ()
-                )
+        if not any(f'"{kind}"' in text for kind in kinds):
+            continue
+        schema = json.loads(text)
+        if (kind := schema.get("typeName")) in kinds:
+            for verb in schema["handlers"].keys() - {"list"}:
+                found.setdefault(kind, set()).update(schema["handlers"][verb]["permissions"])
     return found
