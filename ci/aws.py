@@ -49,10 +49,13 @@ def credentials() -> Credentials:
     return Credentials(frozen.access_key, frozen.secret_key, frozen.token or "")
 
 
-def require_bucket(name: str, region: str, endpoint: str | None = None) -> None:
+def require_bucket(
+    name: str, region: str, endpoint: str | None = None, credentials: Credentials | None = None
+) -> None:
     """Raises InputError unless the bucket is there, ours to use, and in ``region``, where
-    CloudFormation and Lambda look for it. ``endpoint`` is the URL of another cloud than AWS."""
-    client = _client("s3", region, endpoint)
+    CloudFormation and Lambda look for it. ``endpoint`` is the URL of another cloud than AWS,
+    ``credentials`` those that it takes."""
+    client = _client("s3", region, endpoint, credentials)
     with _explained("Amazon S3", "s3:ListBucket"):
         try:
             answer = client.head_bucket(Bucket=name)
@@ -125,7 +128,12 @@ def _ecr_login(host: str) -> Login:
     return Login(host, user, password)
 
 
-def _client(service: str, region: str, endpoint: str | None = None) -> Any:
+def _client(
+    service: str,
+    region: str,
+    endpoint: str | None = None,
+    credentials: Credentials | None = None,
+) -> Any:
     import boto3
     from botocore.config import Config
 
@@ -136,7 +144,11 @@ def _client(service: str, region: str, endpoint: str | None = None) -> Any:
         read_timeout=30,
     )
     # Not boto3's default session, which keeps the credentials that it met first.
-    return boto3.Session().client(service, config=config, endpoint_url=endpoint)
+    session = boto3.Session(
+        aws_access_key_id=credentials and credentials.key,
+        aws_secret_access_key=credentials and credentials.secret,
+    )
+    return session.client(service, config=config, endpoint_url=endpoint)
 
 
 @contextmanager

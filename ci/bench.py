@@ -22,8 +22,9 @@ from ci.local import registry as local_registry
 from ci.local import standin
 from ci.logs import Logs, following
 from ci.outcome import Outcome
+from ci.package.tools_container import BASE as TOOLS_BASE
 from ci.plan import Plan
-from ci.reference import Reference, ecr_owner, is_loopback
+from ci.reference import Reference, ecr_owner, is_loopback, parse
 from ci.registry import Registries, connect
 from ci.session_reach import reaching_session
 
@@ -146,7 +147,8 @@ async def _needs_stand_in(plan: Plan, environ: Mapping[str, str]) -> tuple[str, 
     """The images that a stand-in has to serve; none where the real ones are to be had."""
     if plan.settings.target != "local":
         return ()
-    ours = tuple(str(base) for base in plan.bases if base.host == standin.UPSTREAM)
+    pulled = [*plan.bases, *([parse(TOOLS_BASE)] if plan.stacks else [])]
+    ours = tuple(dict.fromkeys(str(base) for base in pulled if base.host == standin.UPSTREAM))
     mirrored = any(host == standin.UPSTREAM for host, _ in plan.settings.mirrors)
     if not ours or mirrored or await standin.upstream_reachable(environ):
         return ()

@@ -10,9 +10,11 @@ from ci import context, discovery
 from ci.build_info import BuildInfo
 from ci.dockerfile import DockerfileError, Pull, pulls
 from ci.errors import InputError, InputErrors
+from ci.package import stacks
+from ci.package.stacks import Stack
 from ci.reference import Reference, is_ecr, name_for_ecr, parse_repository, refused_by_ecr
 from ci.settings import Settings
-from ci.values import tell_bytes
+from ci.values import is_local_url, tell_bytes
 
 LAYER_NAME = "common-datalake-library"
 LAYER_ARGUMENT = "ECR_COMMON_DATALAKE_REPO_URL"
@@ -41,7 +43,7 @@ class Image:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run builds and pushes. ``notes`` are remarks for the user, no errors."""
+    """What a run builds, pushes and packages. ``notes`` are remarks for the user, no errors."""
 
     settings: Settings
     build: BuildInfo
@@ -49,6 +51,7 @@ class Plan:
     layer_repository: str
     layer: Image | None
     functions: tuple[Image, ...]
+    stacks: tuple[Stack, ...]
     notes: tuple[str, ...]
 
     @property
@@ -86,9 +89,12 @@ def make(settings: Settings, build: BuildInfo, registry: str) -> Plan:
     if settings.command != "layer":
         functions = _functions(settings, registry, layer_repository, problems)
     problems += _clashes(layer_repository, settings.layer, functions)
+    packaged = _stacks(settings, problems, notes)
     if problems:
         raise InputErrors(problems)
-    return Plan(settings, build, registry, layer_repository, layer, functions, tuple(notes))
+    return Plan(
+        settings, build, registry, layer_repository, layer, functions, packaged, tuple(notes)
+    )
 
 
 def _functions(
@@ -155,6 +161,29 @@ def _image(
         found.name, found.directory, found.dockerfile, text, repository, arguments, bases,
         exclude, total, why,
     )  # fmt: skip
+
+
+def _stacks(settings: Settings, problems: list[InputError], notes: list[str]) -> tuple[Stack, ...]:
+    """The stacks that are packaged once the images are there."""
+    if settings.command == "layer" or not settings.bucket:
+        return ()
+    if settings.only:
+        notes.append("with --only no stack is packaged: the others' images are not of this run")
+        return ()
+    if settings.target == "local" and not is_local_url(settings.endpoint):
+        named, origin = settings.bucket, settings.origins["bucket"]
+        if origin == "--bucket":
+            what = f"{named} is in an account, and --target local never touches one"
+            fix = "add --target aws, or name the local cloud: --endpoint-url http://127.0.0.1:PORT"
+            problems.append(InputError(origin, what, fix))
+        else:
+            notes.append(f"{origin} names {named}, which --target local leaves alone")
+        return ()
+    try:
+        return stacks.read(settings.source)
+    except InputErrors as found:
+        problems += found.errors
+        return ()
 
 
 def _layer_repository(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ci.build_info import Fact
+from ci.package.stacks import Stack
 from ci.plan import Image, Plan
 from ci.settings import OPTIONS
 from ci.values import tell_bytes
@@ -41,6 +42,7 @@ def as_json(plan: Plan) -> dict[str, Any]:
         "bases": [
             {"reference": str(base), "used_by": list(users)} for base, users in plan.bases.items()
         ],
+        "stacks": [_stack(stack) for stack in plan.stacks],
         "notes": list(plan.notes),
     }
 
@@ -67,6 +69,11 @@ def _lines(plan: Plan) -> Iterator[str]:
         size = tell_bytes(image.context_bytes)
         yield f"  {image.name:<34}{image.repository}"
         yield f"  {'':<34}{image.directory / image.dockerfile}, context {size}; {image.why}"
+    if plan.stacks:
+        yield f"\nPackaged into {plan.settings.bucket}, images by {plan.settings.pin}"
+    for stack in plan.stacks:
+        uploads = len(stack.template.artifacts) + len(stack.template.nested)
+        yield f"  {stack.name:<34}{stack.template.path}, local artifacts: {uploads}"
     for note in plan.notes:
         yield f"\nNote: {note}"
 
@@ -86,6 +93,15 @@ def _image(image: Image) -> dict[str, Any]:
         "pulls": [str(pull.reference) for pull in image.pulls],
         "context_bytes": image.context_bytes,
         "why": image.why,
+    }
+
+
+def _stack(stack: Stack) -> dict[str, Any]:
+    return {
+        "name": stack.name,
+        "template": str(stack.template.path),
+        "parameters": dict(stack.parameters.values),
+        "artifacts": [str(artifact.path) for artifact in stack.template.artifacts],
     }
 
 

@@ -15,6 +15,7 @@ from typing import IO, Any
 
 from ci.errors import PipelineError
 from ci.outcome import Outcome
+from ci.package.outcome import PackagedStack
 from ci.values import tell_bytes, tell_seconds
 
 _LAST_LINES = 15
@@ -36,6 +37,7 @@ class Report:
     functions: Sequence[Outcome] = ()
     bases: Mapping[str, str] = field(default_factory=dict)
     stand_ins: Sequence[str] = ()
+    stacks: Sequence[PackagedStack] = ()
     error: PipelineError | None = None
 
     @property
@@ -59,7 +61,7 @@ class Report:
             "bases": dict(self.bases),
             "stand_ins": list(self.stand_ins),
             "functions": [_image(outcome) for outcome in self.functions],
-            "stacks": [],
+            "stacks": [_stack(stack) for stack in self.stacks],
         }
 
 
@@ -103,7 +105,10 @@ def summarize(report: Report, directory: Path, stream: IO[str]) -> None:
 
 
 def _failures(report: Report, directory: Path) -> Iterator[str]:
-    """The end of each failed image's log, with the path of the whole."""
+    """The end of each failed image's log, with the path of the whole; why a stack failed."""
+    for stack in report.stacks:
+        if stack.error:
+            yield f"\nstack {stack.name} could not be packaged: {stack.error}"
     for outcome in report.images:
         if outcome.status != "failed":
             continue
@@ -120,8 +125,10 @@ def _failures(report: Report, directory: Path) -> Iterator[str]:
 def _last_word(report: Report, directory: Path) -> str:
     total, good = len(report.images), sum(outcome.ok for outcome in report.images)
     used = f"; stand-in used for {', '.join(report.stand_ins)}" if report.stand_ins else ""
+    packaged = sum(not stack.error for stack in report.stacks)
+    stacks = f", {packaged} of {len(report.stacks)} stacks" if report.stacks else ""
     return (
-        f"\n{report.command} {report.outcome}: {good} of {total} images in "
+        f"\n{report.command} {report.outcome}: {good} of {total} images{stacks} in "
         f"{tell_seconds(report.seconds)}{used}; {directory / 'report.json'}"
     )
 
@@ -141,6 +148,22 @@ def _image(outcome: Outcome) -> dict[str, Any]:
         "bytes": asdict(outcome.bytes) if outcome.bytes else None,
         "error": _error(outcome.error),
         "log": outcome.log or None,
+    }
+
+
+def _stack(stack: PackagedStack) -> dict[str, Any]:
+    return {
+        "name": stack.name,
+        "template": str(stack.template),
+        "parameters": dict(stack.values),
+        "change_set": [],
+        "outputs": {},
+        "status": "failed" if stack.error else "packaged",
+        "images": [{"function": use.function or None, "uri": use.uri} for use in stack.images],
+        "uploaded": list(stack.uploaded),
+        "seconds": round(stack.seconds, 3),
+        "notes": list(stack.notes),
+        "error": _error(stack.error),
     }
 
 

@@ -50,8 +50,11 @@ class Settings:
     prefix: str
     region: str
     layer_repository: str
+    bucket: str
+    endpoint: str
     build_id: str
     commit: str
+    pin: str
     jobs: int
     timeout: float
     max_context: int
@@ -103,6 +106,12 @@ OPTIONS = (
     Option("layer_repository", "--layer-repository", "ECR_COMMON_DATALAKE_REPO_URL",
            values.repository, None, "NAME",
            "layer's image, without tag (REGISTRY/PREFIX-common-datalake-library)", WHERE),
+    Option("bucket", "--bucket", "S3_BUCKET", values.word, None, "NAME",
+           "S3 bucket of the stacks' artifacts; without it no stack is packaged", WHERE),
+    Option("endpoint", "--endpoint-url", "AWS_ENDPOINT_URL", values.word, None, "URL",
+           "AWS APIs of the local cloud, on 127.0.0.1", WHERE),
+    Option("pin", "--pin", "PIPELINE_PIN", values.choice("digest", "tag"), "digest",
+           "digest|tag", "how packaged templates name the images of the run", HOW),
     Option("jobs", "--jobs", "PIPELINE_JOBS", values.count, "20", "N",
            "functions in work at once", HOW),
     Option("timeout", "--timeout", "PIPELINE_TIMEOUT", values.duration, "30m", "TIME",

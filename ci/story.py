@@ -7,15 +7,22 @@ from dataclasses import replace
 from datetime import datetime
 from typing import IO
 
-from ci import fleet
+import anyio.to_thread
+
+from ci import aws, fleet
 from ci.bench import Audience, Bench, opened
 from ci.engine_errors import explained
 from ci.errors import PipelineError
 from ci.home import Home
 from ci.outcome import Outcome
+from ci.package import cloud, run, tools_container
+from ci.package.cloud import Cloud
+from ci.package.outcome import PackagedStack
+from ci.package.pinning import Images
 from ci.plan import Image, Plan
-from ci.reference import parse_repository
+from ci.reference import parse, parse_repository
 from ci.report import Report
+from ci.values import tell_seconds
 
 
 class Story:
@@ -25,11 +32,13 @@ class Story:
         self.plan = plan
         self._bench: Bench | None = None
         self._layer_failed = False
+        self._stacks: list[PackagedStack] = []
 
     async def tell(
         self, home: Home, environ: Mapping[str, str], audience: Audience, progress: IO[str] | None
     ) -> None:
-        """Builds the layer, then the functions, as far as the plan has them."""
+        """Builds the layer, then the functions, then packages the stacks, as far as the plan has
+        them."""
         import dagger
 
         try:
@@ -41,6 +50,9 @@ class Story:
         self, home: Home, environ: Mapping[str, str], audience: Audience, progress: IO[str] | None
     ) -> None:
         plan = self.plan
+        goal = await anyio.to_thread.run_sync(cloud.reached, plan.settings) if plan.stacks else None
+        if plan.stacks:
+            run.discard(plan.settings.report)
         async with opened(plan, home, environ, audience, progress) as bench:
             self._bench = bench
             if plan.layer:
@@ -51,13 +63,37 @@ class Story:
                 bench.bases.digests[latest] = outcome.digest
             if plan.functions and not self._layer_failed:
                 await self._resolve(bench, plan.functions)
-                await fleet.build(plan.functions, bench)
+                outcomes = await fleet.build(plan.functions, bench)
+                if goal and all(outcome.ok for outcome in outcomes):
+                    await self._package(bench, outcomes, goal)
 
     async def _resolve(self, bench: Bench, images: Sequence[Image]) -> None:
         """What could not be asked before the session: a stand-in, the layer of this run."""
         await bench.bases.resolve(pull.reference for image in images for pull in image.pulls)
         if not bench.done:
             bench.bases.require(images)
+
+    async def _package(self, bench: Bench, outcomes: Sequence[Outcome], goal: Cloud) -> None:
+        """The stacks, with the images of this run in them."""
+        plan, settings = self.plan, self.plan.settings
+        base = parse(tools_container.BASE)
+        await bench.bases.resolve([base])
+        images = Images(
+            {each.name: parse_repository(each.repository).at(each.digest) for each in outcomes},
+            plan.build.tags, plan.registry, aws.ecr_host(goal.account, goal.region),
+        )  # fmt: skip
+        self._stacks = await run.package(
+            plan.stacks, images, goal, bench.registries, settings.report,
+            tag=plan.build.deployment_tag.value, by_digest=settings.pin == "digest",
+            ca_bundle=settings.ca_bundle, base=str(base.at(bench.bases.digests.get(base, ""))),
+        )  # fmt: skip
+        for stack in self._stacks:
+            mark, ended = ("✗", "failed") if stack.error else ("✓", "packaged")
+            news = f"{len(stack.uploaded)} uploaded" if stack.uploaded else "nothing new to upload"
+            told = f"{ended}, {tell_seconds(stack.seconds)}, {news}"
+            bench.audience.say(f"{mark} stack {stack.name} {told}")
+            for note in stack.notes:
+                bench.audience.say(f"  note: {note}")
 
     def report(
         self,
@@ -77,6 +113,7 @@ class Story:
         functions = self._outcomes(plan.functions, why)
         layer = self._outcomes([plan.layer], why)[0] if plan.layer else None
         good = all(outcome.ok for outcome in (*functions, *([layer] if layer else [])))
+        good = good and not any(stack.error for stack in self._stacks)
         settings = plan.settings
         return Report(
             command=settings.command,
@@ -96,6 +133,7 @@ class Story:
             if bench
             else {},
             stand_ins=bench.stand_ins if bench else (),
+            stacks=self._stacks,
             error=error,
         )
 

@@ -120,6 +120,11 @@ def repository(text: str) -> str:
     return reference.repository
 
 
+def is_local_url(text: str) -> bool:
+    """Whether ``text`` is ``http://127.0.0.1:PORT``, or the same by the name localhost."""
+    return bool(re.fullmatch(r"http://(?:127\.0\.0\.1|localhost):[0-9]{1,5}/?", text))
+
+
 def mirrors(text: str) -> tuple[tuple[str, str], ...]:
     """``upstream=mirror`` pairs, by comma or space."""
     pairs = [part.partition("=") for part in words(text)]

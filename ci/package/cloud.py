@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
+from ci import aws
 from ci.aws import Credentials
+from ci.settings import Settings
+
+# moto takes any. A secret is starred out of every log: no word that a log may hold.
+_LOCAL_CREDENTIALS = Credentials("AKIALOCALCLOUD000000", "local-cloud-needs-no-secret")
 
 _PARTITIONS = {"cn": ("aws-cn", "amazonaws.com.cn"), "us-gov": ("aws-us-gov", "amazonaws.com")}
 
@@ -33,3 +39,21 @@ class Cloud:
             "AWS::URLSuffix": suffix,
             "AWS::StackName": stack,
         }
+
+
+def reached(settings: Settings) -> Cloud:
+    """The cloud of a run, once its credentials and its bucket are known to be good.
+
+    Raises InputError where they are not, PipelineError where nobody answers.
+    """
+    if settings.target == "aws":
+        account, port, endpoint = aws.account(settings.region), None, None
+        credentials = aws.credentials()
+    else:
+        from ci.local.functions import ACCOUNT
+
+        account, endpoint, credentials = ACCOUNT, settings.endpoint, _LOCAL_CREDENTIALS
+        port = urlsplit(endpoint).port
+    local = None if port is None else credentials
+    aws.require_bucket(settings.bucket, settings.region, endpoint, local)
+    return Cloud(account, settings.region, settings.bucket, credentials, port)

@@ -16,6 +16,7 @@ import anyio.to_thread
 from ci.errors import PipelineError
 from ci.package import artifacts, pinning
 from ci.package.cloud import Cloud
+from ci.package.outcome import PackagedStack
 from ci.package.pinning import Images, Use
 from ci.package.stacks import ROOM, Stack
 from ci.registry import Registries, RegistryError
@@ -27,25 +28,6 @@ if TYPE_CHECKING:
 
 LARGEST = 1_000_000
 """Bytes. Source: AWS CloudFormation quotas, template body in an Amazon S3 object: 1 MB."""
-
-
-@dataclass(frozen=True)
-class PackagedStack:
-    """How the packaging of one stack ended; without ``error`` its files are in the artifact.
-
-    ``images`` are those that it runs, ``uploaded`` the keys that its packaging added to the
-    bucket, ``notes`` remarks for the user.
-    """
-
-    name: str
-    directory: str
-    template: Path
-    parameters: Path
-    images: tuple[Use, ...] = ()
-    uploaded: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-    seconds: float = 0.0
-    error: PipelineError | None = None
 
 
 @dataclass(frozen=True)
@@ -81,8 +63,7 @@ async def package(
     ``tag`` is the image tag that their parameters get; ``by_digest`` pins the run's images to
     their digests. The result is ``out/cfn``, whole or not at all: if a stack fails, the others end
     as they would, and there is no artifact. One outcome per stack, in order. Raises PipelineError
-    where ``out`` cannot be written or
-    the tools container cannot be made.
+    where ``out`` cannot be written or the tools container cannot be made.
     """
     from ci.package import tools_container
 
@@ -94,7 +75,7 @@ async def package(
         await tools_container.ready(tools)
     try:
         out.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(result, ignore_errors=True)
+        discard(out)
         with tempfile.TemporaryDirectory(prefix="package-") as scratch:
             bench = _Bench(
                 images, cloud, registries, by_digest, tag, tools_container.inside(tools, cloud),
@@ -123,6 +104,11 @@ async def package(
     ]
 
 
+def discard(out: Path) -> None:
+    """Removes the artifact of a run before: from now on it is none of this one's."""
+    shutil.rmtree(out / ROOM, ignore_errors=True)
+
+
 def _copy(source: Path, target: Path) -> None:
     """The directory of the stacks, less what Python leaves in it."""
     shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
@@ -140,7 +126,8 @@ async def _one(stack: Stack, bench: _Bench, results: dict[str, PackagedStack]) -
     stack = replace(stack, parameters=stack.parameters.tagged(declared, bench.tag))
     target = bench.out / stack.directory.name
     template, parameters = target / "packaged-template.yaml", target / stack.parameters.path.name
-    ended = PackagedStack(stack.name, stack.directory.name, template, parameters)
+    values = stack.parameters.values
+    ended = PackagedStack(stack.name, stack.directory.name, template, parameters, values)
     try:
         pseudo = bench.cloud.pseudo_parameters(stack.name)
         pinned = pinning.pinned(stack, bench.images, pseudo, by_digest=bench.by_digest)

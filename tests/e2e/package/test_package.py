@@ -22,8 +22,9 @@ from ci.aws import Credentials
 from ci.engine.session import Session
 from ci.package import sam, tools_container
 from ci.package.cloud import Cloud
+from ci.package.outcome import PackagedStack
 from ci.package.pinning import Images
-from ci.package.run import PackagedStack, package
+from ci.package.run import package
 from ci.package.stacks import read
 from ci.reference import parse_repository
 from ci.registry import Registries, connect
