@@ -65,7 +65,7 @@ class Story:
                 await self._resolve(bench, plan.functions)
                 outcomes = await fleet.build(plan.functions, bench)
                 if goal and all(outcome.ok for outcome in outcomes):
-                    await self._package(bench, outcomes, goal)
+                    await self._package(bench, outcomes, goal, environ)
 
     async def _resolve(self, bench: Bench, images: Sequence[Image]) -> None:
         """What could not be asked before the session: a stand-in, the layer of this run."""
@@ -73,7 +73,13 @@ class Story:
         if not bench.done:
             bench.bases.require(images)
 
-    async def _package(self, bench: Bench, outcomes: Sequence[Outcome], goal: Cloud) -> None:
+    async def _package(
+        self,
+        bench: Bench,
+        outcomes: Sequence[Outcome],
+        goal: Cloud,
+        environ: Mapping[str, str],
+    ) -> None:
         """The stacks, with the images of this run in them."""
         plan, settings = self.plan, self.plan.settings
         base = parse(tools_container.BASE)
@@ -86,6 +92,7 @@ class Story:
             plan.stacks, images, goal, bench.registries, settings.report,
             tag=plan.build.deployment_tag.value, by_digest=settings.pin == "digest",
             ca_bundle=settings.ca_bundle, base=str(base.at(bench.bases.digests.get(base, ""))),
+            index=environ.get("PIP_INDEX_URL"),
         )  # fmt: skip
         for stack in self._stacks:
             mark, ended = ("✗", "failed") if stack.error else ("✓", "packaged")

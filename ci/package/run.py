@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -56,6 +55,7 @@ async def package(
     by_digest: bool = True,
     ca_bundle: Path | None = None,
     base: str | None = None,
+    index: str | None = None,
     jobs: int = 8,
 ) -> list[PackagedStack]:
     """Packages every stack, ``jobs`` side by side, in the current Dagger session.
@@ -69,13 +69,14 @@ async def package(
 
     results: dict[str, PackagedStack] = {}
     result = out / ROOM
-    fresh = out / f".{ROOM}.{os.getpid()}"
-    tools = tools_container.container(base or tools_container.BASE, ca_bundle)
+    fresh = out / f".{ROOM}"
+    tools = tools_container.container(base or tools_container.BASE, ca_bundle, index)
     if stacks:
         await tools_container.ready(tools)
     try:
         out.mkdir(parents=True, exist_ok=True)
         discard(out)
+        shutil.rmtree(fresh, ignore_errors=True)  # of a run that was killed
         with tempfile.TemporaryDirectory(prefix="package-") as scratch:
             bench = _Bench(
                 images, cloud, registries, by_digest, tag, tools_container.inside(tools, cloud),

@@ -34,8 +34,13 @@ class Packaged:
     uploaded: tuple[str, ...]
 
 
-def container(base: str = BASE, ca_bundle: Path | None = None) -> dagger.Container:
-    """The AWS CLI in its pinned version on a Python image; ``ca_bundle`` is trusted, too."""
+def container(
+    base: str = BASE, ca_bundle: Path | None = None, index: str | None = None
+) -> dagger.Container:
+    """The AWS CLI in its pinned version on a Python image.
+
+    ``ca_bundle`` is trusted, too. ``index`` is a mirror of PyPI, whose URL may hold a password.
+    """
     tools = dag.container().from_(base).with_entrypoint([]).with_workdir("/tools")
     if ca_bundle:
         import certifi
@@ -44,6 +49,8 @@ def container(base: str = BASE, ca_bundle: Path | None = None) -> dagger.Contain
         tools = tools.with_new_file("/tools/ca.pem", trusted)
         for name in ("PIP_CERT", "AWS_CA_BUNDLE"):
             tools = tools.with_env_variable(name, "/tools/ca.pem")
+    if index:
+        tools = tools.with_secret_variable("PIP_INDEX_URL", dag.set_secret("pip-index", index))
     requirements = (_TOOLS / "requirements.txt").read_text()
     program = (_TOOLS / "aws_cli.py").read_text()
     install = ["pip", "install", "--no-cache-dir", "--require-hashes", "-r", "requirements.txt"]
@@ -101,7 +108,7 @@ async def package(tools: dagger.Container, staged: Path, bucket: str, where: str
         said = await done.stderr()
         text = await done.file(_RESULT).contents()
     except dagger.ExecError as error:
-        raise _failed(where, bucket, f"{error.stdout}\n{error.stderr}") from error
+        raise failed(where, bucket, f"{error.stdout}\n{error.stderr}") from error
     return Packaged(text, tuple(dict.fromkeys(_UPLOADED.findall(said))))
 
 
@@ -117,7 +124,8 @@ _FIXES = (
 )  # fmt: skip
 
 
-def _failed(where: str, bucket: str, output: str) -> PipelineError:
+def failed(where: str, bucket: str, output: str) -> PipelineError:
+    """What the AWS CLI said when it failed, as the user's error."""
     fix = next((fix for pattern, fix in _FIXES if re.search(pattern, output, re.IGNORECASE)), "")
     what = f"could not be packaged into the bucket {bucket}; the AWS CLI said:{_last(output)}"
     return PipelineError(where, what, fix or "mend what it names, and run again")
