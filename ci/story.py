@@ -82,6 +82,7 @@ class Story:
     ) -> None:
         """The stacks, with the images of this run in them."""
         plan, settings = self.plan, self.plan.settings
+        goal = await anyio.to_thread.run_sync(cloud.renewed, goal)
         base = parse(tools_container.BASE)
         await bench.bases.resolve([base])
         images = Images(

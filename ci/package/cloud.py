@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from ci import aws
 from ci.aws import Credentials
+from ci.errors import InputError, PipelineError
 from ci.settings import Settings
 
 # moto takes any. A secret is starred out of every log: no word that a log may hold.
@@ -57,3 +58,16 @@ def reached(settings: Settings) -> Cloud:
     local = None if port is None else credentials
     aws.require_bucket(settings.bucket, settings.region, endpoint, local)
     return Cloud(account, settings.region, settings.bucket, credentials, port)
+
+
+def renewed(cloud: Cloud) -> Cloud:
+    """The same with the credentials of this moment: a role's last an hour, a build may be longer.
+
+    Raises PipelineError where there are none any more.
+    """
+    if cloud.port is not None:
+        return cloud
+    try:
+        return replace(cloud, credentials=aws.credentials())
+    except InputError as error:
+        raise PipelineError(error.where, error.what, error.fix) from error
