@@ -30,7 +30,7 @@ def expanded(document: Mapping[str, Any], values: Mapping[str, str]) -> dict[str
     given = {**_defaults(document), **values}
     result = dict(document)
     for section in _SECTIONS:
-        if section in document:
+        if isinstance(document.get(section), dict):
             result[section] = _written_out(document[section], given)
             for key in result[section].keys() - document[section].keys():
                 if not key.isalnum():
@@ -47,8 +47,12 @@ def expanded(document: Mapping[str, Any], values: Mapping[str, str]) -> dict[str
 
 
 def _defaults(document: Mapping[str, Any]) -> dict[str, str]:
-    declared = document.get("Parameters") or {}
-    return {name: str(about["Default"]) for name, about in declared.items() if "Default" in about}
+    declared = document.get("Parameters")
+    return {
+        name: str(about["Default"])
+        for name, about in (declared if isinstance(declared, dict) else {}).items()
+        if isinstance(about, dict) and "Default" in about
+    }
 
 
 def _written_out(node: Any, values: Mapping[str, str]) -> Any:
@@ -76,12 +80,11 @@ def _loop(name: str, loop: Any, values: Mapping[str, str]) -> dict[str, Any]:
             raise LoopError(f"{name} is not of the form [Identifier, Collection, {{Key: Value}}]")
     made: dict[str, Any] = {}
     for item in _items(name, items, values):
-        for key, value in _filled(fragment, identifier, item).items():
+        for key, value in _written_out(_filled(fragment, identifier, item), values).items():
             if key in made:
                 raise LoopError(f"{name} makes {key} twice: its key needs ${{{identifier}}}")
             made[key] = value
-    result: dict[str, Any] = _written_out(made, values)
-    return result
+    return made
 
 
 def _items(name: str, items: Any, values: Mapping[str, str]) -> list[str]:

@@ -106,7 +106,7 @@ def _read(path: Path) -> dict[str, Any] | None:
         return None
     if not isinstance(resources, dict):
         return None
-    loops = {key: None for key in document.get("Resources") or {} if key not in resources}
+    loops = {key: None for key in document.get("Resources") or () if key not in resources}
     return {**document, "Resources": {**resources, **loops}}
 
 
