@@ -15,6 +15,7 @@ from kit.templates import (
     TEMPLATES,
     branches,
     find,
+    parameters,
     resources,
     template,
 )
@@ -204,12 +205,11 @@ def test_roles_are_passed_to_named_services_only():
         assert each["Condition"]["StringEquals"]["iam:PassedToService"]
 
 
-def test_creating_a_key_wants_its_tag():
+def test_creating_a_key_wants_the_tag_that_the_stack_has():
     [creating] = [each for _, each in IDENTITY if "kms:CreateKey" in listed(each["Action"])]
-    wanted = creating["Condition"]["StringEquals"]
-    assert wanted == {"aws:RequestTag/datalake": {"Ref": "pPrefix"}}
-    key = template("common-cloudformation")["Resources"]["rDataKey"]["Properties"]
-    assert key["Tags"] == [{"Key": "datalake", "Value": {"Ref": "pEnvironment"}}]
+    assert creating["Condition"]["StringEquals"] == {"aws:RequestTag/application": "datalake"}
+    # CloudFormation gives a stack's tags to its resources.
+    assert parameters("common-cloudformation")["Tags"]["application"] == "datalake"
 
 
 @pytest.mark.parametrize(("where", "statement"), RESOURCE)
