@@ -13,7 +13,7 @@ from benchmarks.lab import Lab
 from benchmarks.peers import Say, Unavailable, docker
 from benchmarks.processes import environment, tail
 from ci.daemons import Process, spawn
-from ci.engine import procfs
+from ci.engine.buildkit import procfs
 
 START_SECONDS = 30.0
 

@@ -23,8 +23,8 @@ from pathlib import Path
 
 from benchmarks import tree
 from benchmarks.processes import environment
-from ci.engine import daemon
-from ci.engine.daemon_config import DaemonConfig, Paths
+from ci.engine.buildkit import daemon
+from ci.engine.buildkit.daemon_config import DaemonConfig, Paths
 from ci.errors import PipelineError
 from ci.home import Home
 from ci.local import registry, standin

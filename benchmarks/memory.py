@@ -27,7 +27,7 @@ if __package__ in (None, ""):
 from benchmarks import lab, machine, processes
 from benchmarks.contenders import HERE, Build, pipeline
 from benchmarks.processes import Failed, environment
-from ci.engine import daemon
+from ci.engine.buildkit import daemon
 from ci.errors import PipelineError
 from ci.home import Home
 

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from ci.credentials import Login
 from ci.errors import InputError, PipelineError
-from ci.reference import ecr_owner
+from ci.registry.credentials import Login
+from ci.registry.reference import ecr_owner
 
 _BATCH = 100
 """Names in one DescribeRepositories call. Source: Amazon ECR API."""

@@ -9,11 +9,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import IO
 
-from ci import build_info, plan_view
-from ci.build_info import BuildInfo
 from ci.errors import InputError, InputErrors, PipelineError
 from ci.home import Home
-from ci.plan import Plan, make
+from ci.planning import build_info, plan_view
+from ci.planning.build_info import BuildInfo
+from ci.planning.plan import Plan, make
 from ci.settings import Settings
 
 _LOCAL_HOST = "127.0.0.1:5000"
@@ -105,9 +105,9 @@ def _build(
     plan = planned(settings, environ, home, start=True)
     # Only now what costs a second to import: what is wrong with the input is told before.
     from ci import report
+    from ci.building.story import Story
     from ci.console import Console, folds_of
     from ci.interrupts import Interrupted, running
-    from ci.story import Story
 
     folds = folds_of(environ)
     console = Console(err, folds, settings.report, len(plan.images))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from ci.outcome import Outcome
+from ci.building.outcome import Outcome
 from ci.values import tell_seconds
 
 _MARKS = {"built": "✓", "reused": "=", "failed": "✗", "skipped": "-"}

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import IO
 
-from ci.engine import daemon
-from ci.engine.daemon_config import DaemonConfig
+from ci.engine.buildkit import daemon
+from ci.engine.buildkit.daemon_config import DaemonConfig
 from ci.home import Home
 from ci.settings import Settings
 

@@ -11,8 +11,8 @@ import shutil
 import sys
 from collections.abc import Callable, Mapping
 
-from ci.engine import daemon
-from ci.engine import install as engine
+from ci.engine.buildkit import daemon
+from ci.engine.buildkit import install as engine
 from ci.errors import InputError, PipelineError
 from ci.home import Home
 from ci.local import registry, standin

@@ -13,8 +13,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
+from ci.building.outcome import Outcome
 from ci.errors import PipelineError
-from ci.outcome import Outcome
 from ci.package.outcome import PackagedStack
 from ci.values import tell_bytes, tell_seconds
 

@@ -8,21 +8,21 @@ from contextlib import asynccontextmanager
 from importlib import metadata
 from secrets import token_hex
 
-from ci.engine import daemon
-from ci.engine.answers import Answers
-from ci.engine.api import GraphQL
-from ci.engine.context import Contexts
-from ci.engine.evaluate import Evaluator
-from ci.engine.images import Images
-from ci.engine.logstream import LogStream
-from ci.engine.nodes import Nodes
-from ci.engine.progress import Printer
-from ci.engine.proxy import Services
-from ci.engine.redact import Secrets
+from ci.engine.api.answers import Answers
+from ci.engine.api.execution import GraphQL
+from ci.engine.api.logstream import LogStream
+from ci.engine.api.nodes import Nodes
+from ci.engine.api.server import Server, serving
+from ci.engine.api.unserved import known_api
+from ci.engine.buildkit import daemon
+from ci.engine.buildkit.progress import Printer
+from ci.engine.buildkit.redact import Secrets
+from ci.engine.buildkit.solve import Buildctl, Event, Listener
+from ci.engine.graph.context import Contexts
+from ci.engine.graph.evaluate import Evaluator
+from ci.engine.graph.images import Images
+from ci.engine.graph.proxy import Services
 from ci.engine.scratch import ScratchSpace
-from ci.engine.server import Server, serving
-from ci.engine.solve import Buildctl, Event, Listener
-from ci.engine.unserved import known_api
 from ci.home import Home
 
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}

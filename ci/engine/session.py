@@ -22,7 +22,7 @@ from typing import IO, Any
 import anyio
 import httpx
 
-from ci.engine.daemon_config import DaemonConfig
+from ci.engine.buildkit.daemon_config import DaemonConfig
 from ci.errors import InputError, PipelineError
 from ci.home import Home
 
@@ -143,7 +143,7 @@ async def _real(
 async def _embedded(
     home: Home, environ: Mapping[str, str], progress: IO[str] | None, config: DaemonConfig | None
 ) -> AsyncIterator[Session]:
-    from ci.engine import daemon
+    from ci.engine.buildkit import daemon
 
     with daemon.using(home, environ, config):
         # The home that we were given decides, not the one that the environment names.

@@ -25,7 +25,7 @@ from ci.debian import architecture, download_with_dependencies
 from ci.errors import InputError
 from ci.home import Home
 from ci.local.registry import Registry
-from ci.reference import Reference
+from ci.registry.reference import Reference
 from ci.tools import Tool
 
 UPSTREAM = "public.ecr.aws"
@@ -91,7 +91,7 @@ async def publish(home: Home, registry: Registry, ca_bundle: str | None = None) 
     """
     from dagger import dag
 
-    from ci.images import pushed
+    from ci.building.images import pushed
 
     context = _context(home)
     if missing(home):
@@ -236,7 +236,7 @@ def _ca_bundle(named: str | None) -> Path:
 
 async def _published(registry: Registry, key: str) -> str | None:
     """The digest of the image in the registry if it has this key."""
-    from ci.registry import RegistryError, connect
+    from ci.registry.client import RegistryError, connect
 
     image = Reference(registry.host, REPOSITORY, TAG)
     async with connect() as registries:

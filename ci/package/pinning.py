@@ -17,7 +17,7 @@ from ci.package.places import Place, at, put, resources, tell
 from ci.package.references import GLOBALS, SAM_FUNCTION
 from ci.package.stacks import Stack
 from ci.package.templates import Template
-from ci.reference import InvalidReference, Reference, parse
+from ci.registry.reference import InvalidReference, Reference, parse
 
 _URI: Mapping[str, Place] = {
     "AWS::Lambda::Function": ("Code", "ImageUri"),

@@ -18,7 +18,7 @@ from ci.package.cloud import Cloud
 from ci.package.outcome import PackagedStack
 from ci.package.pinning import Images, Use
 from ci.package.stacks import ROOM, Stack
-from ci.registry import Registries, RegistryError
+from ci.registry.client import Registries, RegistryError
 
 if TYPE_CHECKING:
     import dagger
@@ -119,7 +119,7 @@ async def _one(stack: Stack, bench: _Bench, results: dict[str, PackagedStack]) -
     """One stack. What goes wrong with it is in its result: it never takes the others along."""
     import dagger
 
-    from ci.engine_errors import explained
+    from ci.building.engine_errors import explained
     from ci.package import tools_container
 
     began = anyio.current_time()

@@ -11,7 +11,7 @@ from pathlib import Path
 import dagger
 import pytest
 
-from ci.engine.daemon_config import DaemonConfig
+from ci.engine.buildkit.daemon_config import DaemonConfig
 from ci.engine.session import Session, open_session
 from ci.home import Home
 from ci.local import registry, standin

@@ -20,7 +20,7 @@ from kit import registries, trees
 from kit.pipeline import ROOT, Run, begin, processes_with, run
 from kit.proxy import Fault, faulty
 
-from ci.engine import daemon
+from ci.engine.buildkit import daemon
 from ci.home import Home
 from ci.local import standin
 from ci.local.registry import Registry

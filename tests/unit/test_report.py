@@ -9,10 +9,10 @@ from typing import Any
 import jsonschema
 import pytest
 
+from ci.building.engine_errors import ImageError
+from ci.building.outcome import Bytes, Outcome, Phase
 from ci.console import Console, folds_of
-from ci.engine_errors import ImageError
 from ci.errors import PipelineError
-from ci.outcome import Bytes, Outcome, Phase
 from ci.report import Report, summarize, write
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs/report.schema.json").read_text())

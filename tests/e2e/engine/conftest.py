@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ci.engine import daemon, install
+from ci.engine.buildkit import daemon, install
 from ci.home import Home
 
 STEP = """
@@ -43,7 +43,7 @@ func main() {
 
 PREAMBLE = """
 import os, pathlib
-from ci.engine import daemon
+from ci.engine.buildkit import daemon
 from ci.home import Home
 home = Home(pathlib.Path({root!r}))
 """

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from ci.daemons import Process
-from ci.engine import daemon, install, procfs
-from ci.engine.daemon_config import DaemonConfig, Paths
+from ci.engine.buildkit import daemon, install, procfs
+from ci.engine.buildkit.daemon_config import DaemonConfig, Paths
 from ci.errors import InputError, PipelineError
 
 pytestmark = [

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from ci.daemons import Process
-from ci.engine import daemon, procfs
-from ci.engine.daemon_config import Paths
+from ci.engine.buildkit import daemon, procfs
+from ci.engine.buildkit.daemon_config import Paths
 from ci.errors import InputError, PipelineError
 from ci.home import Home
 

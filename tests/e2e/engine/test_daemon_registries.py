@@ -10,8 +10,8 @@ import time
 
 import pytest
 
-from ci.engine import daemon
-from ci.engine.daemon_config import DaemonConfig
+from ci.engine.buildkit import daemon
+from ci.engine.buildkit.daemon_config import DaemonConfig
 from ci.local import registry
 
 pytestmark = [

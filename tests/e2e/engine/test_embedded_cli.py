@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ci.engine import daemon
+from ci.engine.buildkit import daemon
 from ci.home import Home
 
 pytestmark = pytest.mark.e2e

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from ci.engine import install
+from ci.engine.buildkit import install
 from ci.home import Home
 
 pytestmark = pytest.mark.e2e

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ci.engine import daemon
+from ci.engine.buildkit import daemon
 from ci.home import Home
 from ci.local.registry import Registry
 

@@ -26,8 +26,8 @@ from ci.package.outcome import PackagedStack
 from ci.package.pinning import Images
 from ci.package.run import package
 from ci.package.stacks import read
-from ci.reference import parse_repository
-from ci.registry import Registries, connect
+from ci.registry.client import Registries, connect
+from ci.registry.reference import parse_repository
 
 pytestmark = [pytest.mark.e2e, pytest.mark.anyio]
 

@@ -6,8 +6,8 @@ import ast
 from pathlib import Path
 
 from benchmarks import tree
-from ci import discovery
 from ci.errors import InputError
+from ci.planning import discovery
 
 
 def test_the_functions_are_what_the_pipeline_discovers(tmp_path: Path) -> None:

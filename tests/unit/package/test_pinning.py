@@ -10,7 +10,7 @@ from ci.aws import Credentials
 from ci.package.cloud import Cloud
 from ci.package.pinning import Images, Pinned, pinned
 from ci.package.stacks import read
-from ci.reference import parse_repository
+from ci.registry.reference import parse_repository
 
 HOST = "127.0.0.1:5000"
 DIGEST = "sha256:" + "a" * 64

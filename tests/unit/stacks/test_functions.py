@@ -11,7 +11,7 @@ from kit import handlers
 from kit.templates import FUNCTIONS, INFRASTRUCTURE, ROOT, STACKS, branches, resources, template
 
 from ci import drift
-from ci.plan import LAYER_NAME
+from ci.planning.plan import LAYER_NAME
 
 POLLED = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
 """What Lambda does to read a queue. Source: managed policy AWSLambdaSQSQueueExecutionRole."""

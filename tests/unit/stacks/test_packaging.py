@@ -9,7 +9,7 @@ from kit.templates import FUNCTIONS, ROOT, STACKS
 
 from ci.package import pinning, references, stacks
 from ci.package.pinning import Images
-from ci.reference import parse_repository
+from ci.registry.reference import parse_repository
 
 ACCOUNT = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
 PSEUDO = {
