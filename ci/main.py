@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 if __package__ in (None, ""):
-    # Run as a file, Python looks for modules beside it first: there `ci/plan.py` would be
-    # importable twice, as `plan` too. The project's root takes that place.
+    # Run as a file, Python looks for modules beside it first: there `ci/report.py` would be
+    # importable twice, as `report` too. The project's root takes that place.
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from ci import settings, usage

@@ -47,7 +47,7 @@ class Audience(Protocol):
 
 
 @dataclass
-class Bench:
+class Run:
     """What the images of a run share. ``began`` is on anyio's clock, ``stand_ins`` are the images
     that a stand-in serves."""
 
@@ -71,8 +71,8 @@ async def opened(
     environ: Mapping[str, str],
     audience: Audience,
     progress: IO[str] | None,
-) -> AsyncIterator[Bench]:
-    """The bench of ``plan``; what was started for it ends with the context.
+) -> AsyncIterator[Run]:
+    """The run of ``plan``; what was started for it ends with the context.
 
     Raises InputError for what is wrong before anything is built, PipelineError for a registry or
     an engine that does not answer.
@@ -120,7 +120,7 @@ async def opened(
                 f"{standin.UPSTREAM} cannot be reached: a stand-in serves " + ", ".join(stands_in)
             )
         logs = await stack.enter_async_context(following(session, settings.report / "logs"))
-        yield Bench(plan, session, registries, bases, logs, audience, began, ours, stands_in)
+        yield Run(plan, session, registries, bases, logs, audience, began, ours, stands_in)
 
 
 def _is_layer(base: Reference, plan: Plan) -> bool:

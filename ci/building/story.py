@@ -13,10 +13,11 @@ from ci import aws
 from ci.building import fleet
 from ci.building.engine_errors import explained
 from ci.building.outcome import Outcome
-from ci.building.run import Audience, Bench, opened
+from ci.building.run import Audience, Run, opened
 from ci.errors import PipelineError
 from ci.home import Home
-from ci.package import cloud, run, tools_container
+from ci.package import cloud, tools_container
+from ci.package import run as packaging
 from ci.package.cloud import Cloud
 from ci.package.outcome import PackagedStack
 from ci.package.pinning import Images
@@ -31,7 +32,7 @@ class Story:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self._bench: Bench | None = None
+        self._run: Run | None = None
         self._layer_failed = False
         self._stacks: list[PackagedStack] = []
 
@@ -53,30 +54,30 @@ class Story:
         plan = self.plan
         goal = await anyio.to_thread.run_sync(cloud.reached, plan.settings) if plan.stacks else None
         if plan.stacks:
-            run.discard(plan.settings.report)
-        async with opened(plan, home, environ, audience, progress) as bench:
-            self._bench = bench
+            packaging.discard(plan.settings.report)
+        async with opened(plan, home, environ, audience, progress) as run:
+            self._run = run
             if plan.layer:
-                await self._resolve(bench, [plan.layer])
-                [outcome] = await fleet.build([plan.layer], bench)
+                await self._resolve(run, [plan.layer])
+                [outcome] = await fleet.build([plan.layer], run)
                 self._layer_failed = not outcome.ok
                 latest = replace(parse_repository(plan.layer_repository), tag="latest")
-                bench.bases.digests[latest] = outcome.digest
+                run.bases.digests[latest] = outcome.digest
             if plan.functions and not self._layer_failed:
-                await self._resolve(bench, plan.functions)
-                outcomes = await fleet.build(plan.functions, bench)
+                await self._resolve(run, plan.functions)
+                outcomes = await fleet.build(plan.functions, run)
                 if goal and all(outcome.ok for outcome in outcomes):
-                    await self._package(bench, outcomes, goal, environ)
+                    await self._package(run, outcomes, goal, environ)
 
-    async def _resolve(self, bench: Bench, images: Sequence[Image]) -> None:
+    async def _resolve(self, run: Run, images: Sequence[Image]) -> None:
         """What could not be asked before the session: a stand-in, the layer of this run."""
-        await bench.bases.resolve(pull.reference for image in images for pull in image.pulls)
-        if not bench.done:
-            bench.bases.require(images)
+        await run.bases.resolve(pull.reference for image in images for pull in image.pulls)
+        if not run.done:
+            run.bases.require(images)
 
     async def _package(
         self,
-        bench: Bench,
+        run: Run,
         outcomes: Sequence[Outcome],
         goal: Cloud,
         environ: Mapping[str, str],
@@ -85,24 +86,24 @@ class Story:
         plan, settings = self.plan, self.plan.settings
         goal = await anyio.to_thread.run_sync(cloud.renewed, goal)
         base = parse(tools_container.BASE)
-        await bench.bases.resolve([base])
+        await run.bases.resolve([base])
         images = Images(
             {each.name: parse_repository(each.repository).at(each.digest) for each in outcomes},
             plan.build.tags, plan.registry, aws.ecr_host(goal.account, goal.region),
         )  # fmt: skip
-        self._stacks = await run.package(
-            plan.stacks, images, goal, bench.registries, settings.report,
+        self._stacks = await packaging.package(
+            plan.stacks, images, goal, run.registries, settings.report,
             tag=plan.build.deployment_tag.value, by_digest=settings.pin == "digest",
-            ca_bundle=settings.ca_bundle, base=str(base.at(bench.bases.digests.get(base, ""))),
+            ca_bundle=settings.ca_bundle, base=str(base.at(run.bases.digests.get(base, ""))),
             index=environ.get("PIP_INDEX_URL"),
         )  # fmt: skip
         for stack in self._stacks:
             mark, ended = ("✗", "failed") if stack.error else ("✓", "packaged")
             news = f"{len(stack.uploaded)} uploaded" if stack.uploaded else "nothing new to upload"
             told = f"{ended}, {tell_seconds(stack.seconds)}, {news}"
-            bench.audience.say(f"{mark} stack {stack.name} {told}")
+            run.audience.say(f"{mark} stack {stack.name} {told}")
             for note in stack.notes:
-                bench.audience.say(f"  note: {note}")
+                run.audience.say(f"  note: {note}")
 
     def report(
         self,
@@ -113,7 +114,7 @@ class Story:
         interrupted: bool,
     ) -> Report:
         """What has come of the run so far."""
-        plan, bench = self.plan, self._bench
+        plan, run = self.plan, self._run
         why = (
             "interrupted" if interrupted
             else "the layer failed" if self._layer_failed
@@ -134,26 +135,24 @@ class Story:
             else "succeeded"
             if good and not error
             else "failed",
-            engine=_engine(bench) if bench else None,
+            engine=_engine(run) if run else None,
             deployment_tag=plan.build.deployment_tag.value,
             layer=layer,
             functions=functions,
-            bases={str(base): digest for base, digest in bench.bases.digests.items()}
-            if bench
-            else {},
-            stand_ins=bench.stand_ins if bench else (),
+            bases={str(base): digest for base, digest in run.bases.digests.items()} if run else {},
+            stand_ins=run.stand_ins if run else (),
             stacks=self._stacks,
             error=error,
         )
 
     def _outcomes(self, images: Sequence[Image], why: str) -> list[Outcome]:
-        done = self._bench.done if self._bench else {}
+        done = self._run.done if self._run else {}
         return [
             done.get(image.name) or Outcome(image.name, image.repository, "skipped", why)
             for image in images
         ]
 
 
-def _engine(bench: Bench) -> dict[str, str]:
-    session = bench.session
+def _engine(run: Run) -> dict[str, str]:
+    session = run.session
     return {"kind": session.kind, "version": session.version, "how": session.how}

@@ -30,7 +30,7 @@ LARGEST = 1_000_000
 
 
 @dataclass(frozen=True)
-class _Bench:
+class _Run:
     """What the stacks of a run share."""
 
     images: Images
@@ -78,7 +78,7 @@ async def package(
         discard(out)
         shutil.rmtree(fresh, ignore_errors=True)  # of a run that was killed
         with tempfile.TemporaryDirectory(prefix="package-") as scratch:
-            bench = _Bench(
+            run = _Run(
                 images, cloud, registries, by_digest, tag, tools_container.inside(tools, cloud),
                 anyio.CapacityLimiter(jobs), Path(scratch), fresh,
             )  # fmt: skip
@@ -86,7 +86,7 @@ async def package(
                 await anyio.to_thread.run_sync(_copy, stacks[0].directory.parent, fresh)
             async with anyio.create_task_group() as group:
                 for stack in stacks:
-                    group.start_soon(_one, stack, bench, results)
+                    group.start_soon(_one, stack, run, results)
         ended = [results[stack.name] for stack in stacks]
         if stacks and not any(each.error for each in ended):
             fresh.rename(result)
@@ -115,7 +115,7 @@ def _copy(source: Path, target: Path) -> None:
     shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
 
 
-async def _one(stack: Stack, bench: _Bench, results: dict[str, PackagedStack]) -> None:
+async def _one(stack: Stack, run: _Run, results: dict[str, PackagedStack]) -> None:
     """One stack. What goes wrong with it is in its result: it never takes the others along."""
     import dagger
 
@@ -124,22 +124,22 @@ async def _one(stack: Stack, bench: _Bench, results: dict[str, PackagedStack]) -
 
     began = anyio.current_time()
     declared = stack.template.declared
-    stack = replace(stack, parameters=stack.parameters.tagged(declared, bench.tag))
-    target = bench.out / stack.directory.name
+    stack = replace(stack, parameters=stack.parameters.tagged(declared, run.tag))
+    target = run.out / stack.directory.name
     template, parameters = target / "packaged-template.yaml", target / stack.parameters.path.name
     values = stack.parameters.values
     ended = PackagedStack(stack.name, stack.directory.name, template, parameters, values)
     try:
-        pseudo = bench.cloud.pseudo_parameters(stack.name)
-        pinned = pinning.pinned(stack, bench.images, pseudo, by_digest=bench.by_digest)
+        pseudo = run.cloud.pseudo_parameters(stack.name)
+        pinned = pinning.pinned(stack, run.images, pseudo, by_digest=run.by_digest)
         ended = replace(ended, images=pinned.uses, notes=pinned.notes)
-        await _require_images(stack, pinned.uses, bench)
-        staged = bench.scratch / stack.directory.name
+        await _require_images(stack, pinned.uses, run)
+        staged = run.scratch / stack.directory.name
         staged.mkdir()
         await anyio.to_thread.run_sync(artifacts.stage, pinned.template, staged)
-        async with bench.slots:
+        async with run.slots:
             packaged = await tools_container.package(
-                bench.tools, staged, bench.cloud.bucket, str(stack.directory)
+                run.tools, staged, run.cloud.bucket, str(stack.directory)
             )
         _write(packaged, template, parameters, stack)
         ended = replace(ended, uploaded=packaged.uploaded)
@@ -164,15 +164,15 @@ def _write(packaged: Packaged, template: Path, parameters: Path, stack: Stack) -
     parameters.write_bytes(stack.parameters.text.encode())
 
 
-async def _require_images(stack: Stack, uses: Sequence[Use], bench: _Bench) -> None:
+async def _require_images(stack: Stack, uses: Sequence[Use], run: _Run) -> None:
     """Raises PipelineError for an image that the run did not push and its registry lacks."""
     for use in uses:
         if use.made:
             continue
-        place = bench.images.place(use.reference)
+        place = run.images.place(use.reference)
         repository = replace(place, tag="", digest="")
         try:
-            await bench.registries.manifest(repository, place.digest or place.tag)
+            await run.registries.manifest(repository, place.digest or place.tag)
         except RegistryError as error:
             if error.status != 404:
                 raise
@@ -184,6 +184,6 @@ async def _require_images(stack: Stack, uses: Sequence[Use], bench: _Bench) -> N
                 f"build {use.function} in the same run (without --only), or correct the tag"
                 if use.function
                 else f"add dockerfiles/<function> for it, or correct it: this run built "
-                f"{', '.join(bench.images.built) or 'no function'}"
+                f"{', '.join(run.images.built) or 'no function'}"
             )
             raise PipelineError(use.where, what, fix) from error
