@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ci import drift
 from ci.errors import InputError, InputErrors
 from ci.package import stacks
 from ci.package.stacks import Stack
@@ -92,6 +93,9 @@ def make(settings: Settings, build: BuildInfo, registry: str) -> Plan:
     packaged = _stacks(settings, problems, notes)
     if problems:
         raise InputErrors(problems)
+    if settings.command == "plan" and not settings.only:
+        names = [image.name for image in functions]
+        notes += [str(each) for each in drift.find(settings.source, names, LAYER_NAME)]
     return Plan(
         settings, build, registry, layer_repository, layer, functions, packaged, tuple(notes)
     )

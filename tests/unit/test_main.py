@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -247,6 +248,22 @@ def test_without_credentials_an_account_is_no_target(
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     assert main(["app", "--target", "aws"], environ) == 2
     assert "AWS credentials: there are none" in capsys.readouterr().err
+
+
+def test_plan_tells_what_a_new_function_lacks_in_the_templates(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for part in ("dockerfiles", "cfn", "codepipeline", "common_layer"):
+        shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))
+    argv = ["plan", "--source", str(tmp_path), "--layer", str(tmp_path / "common_layer")]
+    environ = {"HOME": str(tmp_path), "PATH": os.environ["PATH"]}
+    assert main(argv, environ) == 0
+    assert "no image repository" not in capsys.readouterr().out
+    trees.function(tmp_path, "stage-c-new")
+    assert main(argv, environ) == 0
+    told = capsys.readouterr().out
+    assert "has no image repository for dockerfiles/stage-c-new" in told
+    assert "dockerfiles/stage-c-new: is run by no template in cfn/" in told
 
 
 def test_engine_status_and_stop_without_a_daemon(
