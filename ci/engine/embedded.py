@@ -16,8 +16,9 @@ from ci.engine.api.server import Server, serving
 from ci.engine.api.unserved import known_api
 from ci.engine.buildkit import daemon
 from ci.engine.buildkit.progress import Printer
+from ci.engine.buildkit.rawjson import Event, Listener
 from ci.engine.buildkit.redact import Secrets
-from ci.engine.buildkit.solve import Buildctl, Event, Listener
+from ci.engine.buildkit.solve import Buildctl
 from ci.engine.graph.context import Contexts
 from ci.engine.graph.evaluate import Evaluator
 from ci.engine.graph.images import Images

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from ci.engine.api.nodes import Node
-from ci.engine.buildkit.solve import Buildctl, SolveError, csv_row
-from ci.engine.graph import llb
+from ci.engine.buildkit import llb
+from ci.engine.buildkit.llb import Tree
+from ci.engine.buildkit.rawjson import SolveError
+from ci.engine.buildkit.solve import Buildctl, csv_row
 from ci.engine.graph.containers import BadRequest, Container
 from ci.engine.graph.evaluate import Evaluator
 from ci.engine.graph.images import Publication
-from ci.engine.graph.llb import Tree
 from ci.engine.scratch import ScratchSpace
 from ci.engine.shared import Shared
 

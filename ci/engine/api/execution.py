@@ -26,8 +26,8 @@ from ci.engine.api.schema import (
     served_arguments,
 )
 from ci.engine.api.unserved import Api
+from ci.engine.buildkit.rawjson import ExecFailure, SolveError
 from ci.engine.buildkit.redact import Secrets
-from ci.engine.buildkit.solve import ExecFailure, SolveError
 from ci.engine.graph.containers import BadRequest
 
 

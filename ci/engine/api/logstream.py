@@ -19,7 +19,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
-from ci.engine.buildkit.solve import Event
+from ci.engine.buildkit.rawjson import Event
 
 TRACE: ContextVar[str] = ContextVar("trace", default="0" * 32)
 """The trace ID (32 hex digits) of the request that is being answered."""

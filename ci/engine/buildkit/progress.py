@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ci.engine.buildkit.solve import Event
+from ci.engine.buildkit.rawjson import Event
 
 HOUSEKEEPING = ("[internal]", "exporting to client")
 """Steps that nobody asked for: told only when they fail."""

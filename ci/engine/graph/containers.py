@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ci.engine.graph.llb import Tree
+from ci.engine.buildkit.llb import Tree
 
 
 class BadRequest(Exception):

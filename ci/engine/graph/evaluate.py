@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import TypeAlias
 
 from ci.engine.api.nodes import Node
+from ci.engine.buildkit import llb
+from ci.engine.buildkit.llb import Tree
 from ci.engine.buildkit.solve import Buildctl
-from ci.engine.graph import llb
 from ci.engine.graph.containers import BadRequest, Container, Mount, configured
 from ci.engine.graph.context import Contexts
 from ci.engine.graph.images import Dockerfile, Images
-from ci.engine.graph.llb import Tree
 from ci.engine.graph.proxy import Services
 from ci.engine.graph.steps import execute
 from ci.engine.shared import Shared

@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ci.engine.buildkit.solve import Buildctl, EngineGone, SolveError, csv_row
-from ci.engine.graph import llb
+from ci.engine.buildkit import llb
+from ci.engine.buildkit.llb import Tree, Vertex
+from ci.engine.buildkit.rawjson import EngineGone, SolveError
+from ci.engine.buildkit.solve import Buildctl, csv_row
 from ci.engine.graph.containers import Container
 from ci.engine.graph.context import Context
-from ci.engine.graph.llb import Tree, Vertex
 from ci.engine.scratch import ScratchSpace
 
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import ops_pb2 as pb
 
-from ci.engine.graph import llb
+from ci.engine.buildkit import llb
+from ci.engine.buildkit.llb import Tree, Vertex
+from ci.engine.buildkit.rawjson import SHIM
 from ci.engine.graph.containers import BadRequest, Container, Mount
-from ci.engine.graph.llb import Tree, Vertex
 
-SHIM = "/.dagger-embedded-shim"
 OUTPUT = "/.dagger-embedded-output"
 INPUT = "/.dagger-embedded-input"
 
@@ -134,16 +134,6 @@ class _Step:
             added.secretOpt.ID = secret
             added.secretOpt.mode = mode
         return None
-
-
-def command_of(process: str) -> list[str]:
-    """The command of a failed step, from the process that BuildKit names, joined with blanks."""
-    program, _, rest = process.partition(" ")
-    if program == SHIM:
-        command: list[str] = json.loads(rest)["args"]
-        return command
-    shell = "/bin/sh -c "  # of a Dockerfile's RUN
-    return [*shell.split(), process[len(shell) :]] if process.startswith(shell) else process.split()
 
 
 def expected_codes(expect: str) -> Sequence[int]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ci.engine.api.logstream import TRACE, LogStream, trace_of
-from ci.engine.buildkit.solve import Event
+from ci.engine.buildkit.rawjson import Event
 
 ID = "0af7651916cd43dd8448eb211c80319c"
 

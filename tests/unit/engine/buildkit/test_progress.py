@@ -1,5 +1,5 @@
 from ci.engine.buildkit.progress import Printer
-from ci.engine.buildkit.solve import Event
+from ci.engine.buildkit.rawjson import Event
 
 
 def test_steps_are_told_in_order_each_once() -> None:

@@ -1,9 +1,9 @@
 import pytest
 
-from ci.engine.graph import llb
+from ci.engine.buildkit import llb
+from ci.engine.buildkit.llb import Tree
 from ci.engine.graph.containers import BadRequest, Container, Mount, configured, expand
-from ci.engine.graph.llb import Tree
-from ci.engine.graph.steps import command_of, expected_codes
+from ci.engine.graph.steps import expected_codes
 
 
 @pytest.mark.parametrize(
@@ -57,16 +57,3 @@ def test_exit_codes(expect: str, accepted: list[int], refused: list[int]) -> Non
     codes = set(expected_codes(expect))
     assert codes.issuperset(accepted)
     assert codes.isdisjoint(refused)
-
-
-@pytest.mark.parametrize(
-    ("process", "command"),
-    [
-        ('/.dagger-embedded-shim {"args":["sh","-c","echo \\"x\\""],"out":"/o"}',
-         ["sh", "-c", 'echo "x"']),
-        ("/bin/sh -c echo a  b", ["/bin/sh", "-c", "echo a  b"]),
-        ("/bin/tool --flag x", ["/bin/tool", "--flag", "x"]),
-    ],
-)  # fmt: skip
-def test_the_command_of_a_failed_step(process: str, command: list[str]) -> None:
-    assert command_of(process) == command

@@ -3,8 +3,8 @@ from pathlib import Path
 import ops_pb2 as pb
 import pytest
 
-from ci.engine.graph import llb
-from ci.engine.graph.llb import Tree
+from ci.engine.buildkit import llb
+from ci.engine.buildkit.llb import Tree
 
 
 def steps(definition: llb.Definition) -> list[pb.Op]:
