@@ -42,12 +42,16 @@ def registry_host(home: Home) -> str:
 
 
 @pytest.fixture(
-    scope="session", params=["embedded", pytest.param("dagger", marks=pytest.mark.dagger)]
+    scope="module", params=["embedded", pytest.param("dagger", marks=pytest.mark.dagger)]
 )
 async def engine(
     request: pytest.FixtureRequest, anyio_backend: str, home: Home
 ) -> AsyncIterator[Session]:
-    """A connected session; a test's ``dag`` goes to it."""
+    """A connected session; a test's ``dag`` goes to it.
+
+    One a module, not one for all: while it lasts, no other test can have an engine that is
+    configured otherwise.
+    """
     kind = request.param
     if kind == "dagger" and not shutil.which("dagger"):
         pytest.skip("no dagger CLI on PATH")
