@@ -105,7 +105,8 @@ def ensure(home: Home, environ: Mapping[str, str], config: DaemonConfig | None =
     """The daemon of this home, started if it is not running.
 
     ``config`` None means the configuration last used, else the default. A daemon that runs with
-    another one is restarted, unless another process holds it: then ``InputError``. New proxies or
+    another one is restarted, unless another process holds it: then it is shared where it serves
+    ``config`` too, else ``InputError``. New proxies or
     certificate authorities in ``environ`` restart it only while nobody holds it. ``InputError``
     names a missing prerequisite; ``PipelineError`` says why the daemon does not start.
     """
@@ -210,7 +211,8 @@ def _ensure(
     processes = _processes(paths)
     others = users.others(paths) if processes else []
     if record and record.process in processes and _answers(paths, record.process, ANSWER_SECONDS):
-        if record.config == wanted and (record.surroundings == surroundings or others):
+        same = record.config == wanted and record.surroundings == surroundings
+        if same or (others and record.config.serves(wanted)):
             return _opened(paths, record)
         if others:
             raise InputError(

@@ -43,6 +43,18 @@ class DaemonConfig:
     disk_limit_mb: int = 20_000
     """Size of the build cache, in megabytes (10**6 bytes), above which the oldest is removed."""
 
+    def serves(self, wanted: DaemonConfig) -> bool:
+        """Whether a run that wants ``wanted`` can share a daemon of this configuration.
+
+        More mirrors than wanted do no harm, while another run has them.
+        """
+        return (
+            set(wanted.mirrors) <= set(self.mirrors)
+            and set(wanted.http_registries) <= set(self.http_registries)
+            and wanted.ca_bundle in (None, self.ca_bundle)
+            and wanted.disk_limit_mb == self.disk_limit_mb
+        )
+
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 

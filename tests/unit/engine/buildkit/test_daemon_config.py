@@ -138,3 +138,26 @@ def test_a_fingerprint_follows_proxies_and_authorities():
 def test_a_configuration_survives_being_written_down():
     config = DaemonConfig((("a", "b"),), ("c",), "/d", 5000)
     assert DaemonConfig.from_json(config.to_json()) == config
+
+
+MIRRORED = DaemonConfig(mirrors=(("a.example", "m:1"), ("b.example", "m:2")), ca_bundle="/ca")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "shared"),
+    [
+        (MIRRORED, True),
+        (DaemonConfig(), True),
+        (DaemonConfig(mirrors=(("b.example", "m:2"),)), True),
+        (DaemonConfig(mirrors=(("b.example", "other:2"),)), False),
+        (DaemonConfig(mirrors=(("c.example", "m:2"),)), False),
+        (DaemonConfig(ca_bundle="/other"), False),
+        (DaemonConfig(http_registries=("x:1",)), False),
+        (DaemonConfig(disk_limit_mb=1), False),
+    ],
+)
+def test_a_daemon_in_use_is_shared_where_it_has_what_is_wanted(
+    wanted: DaemonConfig, shared: bool
+) -> None:
+    assert MIRRORED.serves(wanted) is shared
+    assert DaemonConfig().serves(MIRRORED) is False
