@@ -1,8 +1,12 @@
 """Makes ``kit``, the helpers beside this file, importable for every test."""
 
+import signal
 from collections import Counter
 
 import pytest
+
+# A run in the background ignores Ctrl-C, and its children inherit that; tests interrupt them.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
