@@ -142,14 +142,7 @@ def of_pipeline(place: lab.Lab) -> Watch:
     command = pipeline(place, "embedded", build)
     log = place.root / "pipeline.log"
     with log.open("wb") as out:
-        process = subprocess.Popen(
-            command.argv,
-            env=environment(os.environ) | dict(command.environ),
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        process = processes.started(command, out)
     try:
         with Watch(process.pid, "python") as watch:
             code = process.wait(RUN_SECONDS)

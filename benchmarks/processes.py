@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 # What would make a run of another machine, or of another run's session, of ours.
 _OF_OTHERS = (
@@ -37,6 +38,18 @@ def environment(environ: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environ.items() if not name.startswith(_OF_OTHERS)}
 
 
+def started(command: Command, out: IO[bytes]) -> subprocess.Popen[bytes]:
+    """Starts it in a process group of its own; all that it prints goes to ``out``."""
+    return subprocess.Popen(
+        command.argv,
+        env=environment(os.environ) | dict(command.environ),
+        stdin=subprocess.DEVNULL,
+        stdout=out,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+
+
 def timed(command: Command, log: Path, seconds: float, expected: int = 0) -> float:
     """Runs it to its end and returns how many seconds that took; output goes to ``log``.
 
@@ -44,14 +57,7 @@ def timed(command: Command, log: Path, seconds: float, expected: int = 0) -> flo
     """
     with log.open("wb") as out:
         begun = time.perf_counter()
-        process = subprocess.Popen(
-            command.argv,
-            env=environment(os.environ) | dict(command.environ),
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        process = started(command, out)
         try:
             # Not wait(timeout), which looks every 50 ms only.
             with _handle(process) as handle:

@@ -170,6 +170,7 @@ async def test_cancelling_a_query_stops_its_step(base: dagger.Container, unique:
     cache = dag.cache_volume(unique)
     mounted = base.with_mounted_cache("/c", cache)
     script = "i=0; while test $i -lt 100; do echo $i > /c/beat; i=$((i+1)); sleep 0.1; done"
+    await mounted.with_exec(["true"]).sync()  # what the step builds on is there: it starts at once
     with anyio.move_on_after(2.5):
         await mounted.with_exec(["sh", "-c", script]).sync()
     await anyio.sleep(1.5)

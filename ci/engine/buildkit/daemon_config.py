@@ -8,7 +8,7 @@ import itertools
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -55,11 +55,9 @@ class DaemonConfig:
             and wanted.disk_limit_mb == self.disk_limit_mb
         )
 
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> DaemonConfig:
+        """The configuration whose ``asdict`` was written as JSON."""
         return cls(
             mirrors=tuple((host, mirror) for host, mirror in data["mirrors"]),
             http_registries=tuple(data["http_registries"]),

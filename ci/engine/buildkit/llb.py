@@ -179,7 +179,6 @@ def copy(
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
     contents: bool = True,
-    owner: tuple[int, int] | None = None,
     mode: int | None = None,
 ) -> Tree:
     """``base`` with ``source`` copied to ``path``; a directory's contents, not itself."""
@@ -199,8 +198,6 @@ def copy(
     step.timestamp = -1
     step.include_patterns.extend(include)
     step.exclude_patterns.extend(exclude)
-    if owner:
-        step.owner.user.byID, step.owner.group.byID = owner
     return Tree(Vertex(op, inputs, name=f"[internal] copy {source.path} to {path}"), 0, base.path)
 
 

@@ -1,7 +1,6 @@
 """Mirrors and certificate authorities, with real registries."""
 
 import contextlib
-import datetime
 import json
 import os
 import socket
@@ -9,6 +8,7 @@ import subprocess
 import time
 
 import pytest
+from kit.certificates import self_signed
 
 from ci.engine.buildkit import daemon
 from ci.engine.buildkit.daemon_config import DaemonConfig
@@ -90,36 +90,6 @@ def tls_registry(user_home, tmp_path):
     finally:
         serving.terminate()
         serving.wait()
-
-
-def self_signed(host: str) -> tuple[bytes, bytes]:
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, host)])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    return (
-        certificate.public_bytes(serialization.Encoding.PEM),
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        ),
-    )
 
 
 def test_a_ca_bundle_makes_its_registries_trusted(home, build, buildctl, tls_registry):

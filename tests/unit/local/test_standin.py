@@ -2,14 +2,11 @@
 
 import asyncio
 import contextlib
-import datetime
 import ssl
 import time
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from kit.certificates import self_signed
 
 from ci.errors import InputError
 from ci.home import Home
@@ -25,29 +22,9 @@ PORTAL = b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nwelcome"
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory):
     """A PEM file with the key and the certificate of the upstream registry."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, standin.UPSTREAM)])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(standin.UPSTREAM)]), False)
-        .sign(key, hashes.SHA256())
-    )
+    certificate, key = self_signed(standin.UPSTREAM)
     file = tmp_path_factory.mktemp("tls") / "upstream.pem"
-    file.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-        + certificate.public_bytes(serialization.Encoding.PEM)
-    )
+    file.write_bytes(key + certificate)
     return file
 
 

@@ -1,4 +1,5 @@
 import tomllib
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -137,7 +138,7 @@ def test_a_fingerprint_follows_proxies_and_authorities():
 
 def test_a_configuration_survives_being_written_down():
     config = DaemonConfig((("a", "b"),), ("c",), "/d", 5000)
-    assert DaemonConfig.from_json(config.to_json()) == config
+    assert DaemonConfig.from_json(asdict(config)) == config
 
 
 MIRRORED = DaemonConfig(mirrors=(("a.example", "m:1"), ("b.example", "m:2")), ca_bundle="/ca")
