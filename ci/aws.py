@@ -42,7 +42,7 @@ def credentials() -> Credentials:
     import boto3
     from botocore.exceptions import NoCredentialsError
 
-    with _explained("AWS credentials", "sts:GetCallerIdentity"):
+    with explained("AWS credentials", "sts:GetCallerIdentity"):
         if not (found := boto3.Session().get_credentials()):
             raise NoCredentialsError
         frozen = found.get_frozen_credentials()
@@ -55,11 +55,11 @@ def require_bucket(
     """Raises InputError unless the bucket is there, ours to use, and in ``region``, where
     CloudFormation and Lambda look for it. ``endpoint`` is the URL of another cloud than AWS,
     ``credentials`` those that it takes."""
-    client = _client("s3", region, endpoint, credentials)
-    with _explained("Amazon S3", "s3:ListBucket"):
+    s3 = client("s3", region, endpoint, credentials)
+    with explained("Amazon S3", "s3:ListBucket"):
         try:
-            answer = client.head_bucket(Bucket=name)
-        except client.exceptions.ClientError as error:
+            answer = s3.head_bucket(Bucket=name)
+        except s3.exceptions.ClientError as error:
             status = error.response["ResponseMetadata"]["HTTPStatusCode"]
             if status == 404:
                 fix = f"create it (aws s3 mb s3://{name} --region {region}), or correct the name"
@@ -78,8 +78,8 @@ def require_bucket(
 
 def account(region: str) -> str:
     """The account of the credentials at hand. Raises InputError without any."""
-    with _explained("STS", "sts:GetCallerIdentity"):
-        return str(_client("sts", region).get_caller_identity()["Account"])
+    with explained("STS", "sts:GetCallerIdentity"):
+        return str(client("sts", region).get_caller_identity()["Account"])
 
 
 def ecr_host(account_id: str, region: str) -> str:
@@ -98,42 +98,47 @@ def missing_repositories(host: str, names: Sequence[str]) -> list[str]:
     owner = ecr_owner(host)
     if not owner:
         return []
-    client = _client("ecr", owner[1])
-    with _explained("Amazon ECR", "ecr:DescribeRepositories"):
+    ecr = client("ecr", owner[1])
+    with explained("Amazon ECR", "ecr:DescribeRepositories"):
         return [
             name
             for start in range(0, len(names), _BATCH)
-            for name in _absent(client, owner[0], list(names[start : start + _BATCH]))
+            for name in _absent(ecr, owner[0], list(names[start : start + _BATCH]))
         ]
 
 
-def _absent(client: Any, registry: str, names: list[str]) -> list[str]:
+def _absent(ecr: Any, registry: str, names: list[str]) -> list[str]:
     """ECR says only that *some* name of a call is absent: halve until it is clear which."""
     try:
-        client.describe_repositories(registryId=registry, repositoryNames=names)
-    except client.exceptions.RepositoryNotFoundException:
+        ecr.describe_repositories(registryId=registry, repositoryNames=names)
+    except ecr.exceptions.RepositoryNotFoundException:
         if len(names) == 1:
             return names
         half = len(names) // 2
-        return _absent(client, registry, names[:half]) + _absent(client, registry, names[half:])
+        return _absent(ecr, registry, names[:half]) + _absent(ecr, registry, names[half:])
     return []
 
 
 def _ecr_login(host: str) -> Login:
     owner = ecr_owner(host)
     assert owner  # noqa: S101 - the caller chose by it
-    with _explained("Amazon ECR", "ecr:GetAuthorizationToken"):
-        data = _client("ecr", owner[1]).get_authorization_token()["authorizationData"][0]
+    with explained("Amazon ECR", "ecr:GetAuthorizationToken"):
+        data = client("ecr", owner[1]).get_authorization_token()["authorizationData"][0]
     user, _, password = base64.b64decode(data["authorizationToken"]).decode().partition(":")
     return Login(host, user, password)
 
 
-def _client(
+def client(
     service: str,
     region: str,
     endpoint: str | None = None,
     credentials: Credentials | None = None,
 ) -> Any:
+    """A boto3 client; its calls belong into ``explained``.
+
+    ``endpoint`` is the URL of another cloud than AWS (boto3 itself reads ``AWS_ENDPOINT_URL``),
+    ``credentials`` are those that it takes.
+    """
     import boto3
     from botocore.config import Config
 
@@ -152,8 +157,9 @@ def _client(
 
 
 @contextmanager
-def _explained(service: str, action: str) -> Iterator[None]:
-    """botocore's errors as the user's."""
+def explained(service: str, action: str) -> Iterator[None]:
+    """botocore's errors as the user's: InputError for credentials, PipelineError for the rest.
+    ``action`` is the IAM action that the call needs."""
     from botocore import exceptions
 
     try:

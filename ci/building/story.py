@@ -9,16 +9,16 @@ from typing import IO
 
 import anyio.to_thread
 
-from ci import aws
+from ci import aws, cloud
 from ci.building import fleet
 from ci.building.engine_errors import explained
 from ci.building.outcome import Outcome
 from ci.building.run import Audience, Run, opened
+from ci.cloud import Cloud
 from ci.errors import PipelineError
 from ci.home import Home
-from ci.package import cloud, tools_container
 from ci.package import run as packaging
-from ci.package.cloud import Cloud
+from ci.package import tools_container
 from ci.package.outcome import PackagedStack
 from ci.package.pinning import Images
 from ci.planning.plan import Image, Plan

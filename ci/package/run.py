@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import anyio
 import anyio.to_thread
 
+from ci.cloud import Cloud
 from ci.errors import PipelineError
 from ci.package import artifacts, pinning
-from ci.package.cloud import Cloud
 from ci.package.outcome import PackagedStack
 from ci.package.pinning import Images, Use
 from ci.package.stacks import ROOM, Stack

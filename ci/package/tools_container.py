@@ -10,9 +10,9 @@ from pathlib import Path
 import dagger
 from dagger import dag
 
+from ci.cloud import Cloud
 from ci.errors import PipelineError
 from ci.package.artifacts import ROOT
-from ci.package.cloud import Cloud
 
 BASE = "public.ecr.aws/lambda/python:3.13"
 """The image that the functions start from: the engine has it already, here or as a mirror."""

@@ -19,9 +19,9 @@ from kit.trees import write
 
 from ci import cfn_yaml
 from ci.aws import Credentials
+from ci.cloud import Cloud
 from ci.engine.session import Session
 from ci.package import sam, tools_container
-from ci.package.cloud import Cloud
 from ci.package.outcome import PackagedStack
 from ci.package.pinning import Images
 from ci.package.run import package

@@ -7,7 +7,7 @@ import pytest
 from kit import stacks
 
 from ci.aws import Credentials
-from ci.package.cloud import Cloud
+from ci.cloud import Cloud
 from ci.package.pinning import Images, Pinned, pinned
 from ci.package.stacks import read
 from ci.registry.reference import parse_repository

@@ -10,8 +10,8 @@ import pytest
 from moto import mock_aws
 
 from ci.aws import Credentials
+from ci.cloud import Cloud, reached, renewed
 from ci.errors import InputError, PipelineError
-from ci.package.cloud import Cloud, reached, renewed
 from ci.settings import Settings, parse
 
 

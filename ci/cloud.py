@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 from urllib.parse import urlsplit
 
 from ci import aws
@@ -28,6 +29,16 @@ class Cloud:
     bucket: str
     credentials: Credentials
     port: int | None = None
+
+    @property
+    def endpoint(self) -> str | None:
+        """The URL of the local cloud's APIs; None is AWS itself."""
+        # CloudFormation's template URLs are known by their host name: moto wants "localhost".
+        return None if self.port is None else f"http://localhost:{self.port}"
+
+    def client(self, service: str) -> Any:
+        """A boto3 client of a service; its calls belong into ``aws.explained``."""
+        return aws.client(service, self.region, self.endpoint, self.credentials)
 
     def pseudo_parameters(self, stack: str) -> dict[str, str]:
         """What templates see of it. Source: CloudFormation's pseudo parameters reference."""
