@@ -58,15 +58,15 @@ def reached(settings: Settings) -> Cloud:
 
     Raises InputError where they are not, PipelineError where nobody answers.
     """
+    port = urlsplit(settings.endpoint).port if settings.on_this_machine else None
     if settings.target == "aws":
-        account, port, endpoint = aws.account(settings.region), None, None
-        credentials = aws.credentials()
+        account, credentials = aws.account(settings.region), aws.credentials()
     else:
         from ci.local.functions import ACCOUNT
 
-        account, endpoint, credentials = ACCOUNT, settings.endpoint, _LOCAL_CREDENTIALS
-        port = urlsplit(endpoint).port
+        account, credentials = ACCOUNT, _LOCAL_CREDENTIALS
     local = None if port is None else credentials
+    endpoint = None if port is None else settings.endpoint
     aws.require_bucket(settings.bucket, settings.region, endpoint, local)
     return Cloud(account, settings.region, settings.bucket, credentials, port)
 

@@ -73,7 +73,7 @@ def _first_guess(settings: Settings, home: Home) -> str:
     """The registry, as far as it can be known without asking anybody."""
     if settings.registry:
         return settings.registry
-    if settings.target == "aws":
+    if not settings.on_this_machine:
         return f"{_SOME_ACCOUNT}.dkr.ecr.{settings.region}.amazonaws.com"
     return _LOCAL_HOST
 
@@ -84,7 +84,7 @@ def _registry(
     """The registry of the run and where it comes from."""
     if settings.registry:
         return settings.registry, settings.origins["registry"]
-    if settings.target == "aws":
+    if not settings.on_this_machine:
         from ci import aws
 
         account = aws.account(settings.region)

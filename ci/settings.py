@@ -50,6 +50,7 @@ class Settings:
     prefix: str
     region: str
     layer_repository: str
+    layer_digest: str
     bucket: str
     endpoint: str
     build_id: str
@@ -64,6 +65,12 @@ class Settings:
     report: Path
     json: bool
     origins: Mapping[str, str]
+
+    @property
+    def on_this_machine(self) -> bool:
+        """Whether nothing of an account is touched: with ``--target aws`` and an endpoint here, the
+        local cloud plays AWS."""
+        return self.target == "local" or values.is_local_url(self.endpoint)
 
 
 @dataclass(frozen=True)
@@ -106,6 +113,8 @@ OPTIONS = (
     Option("layer_repository", "--layer-repository", "ECR_COMMON_DATALAKE_REPO_URL",
            values.repository, None, "NAME",
            "layer's image, without tag (REGISTRY/PREFIX-common-datalake-library)", WHERE),
+    Option("layer_digest", "--layer-digest", "PIPELINE_LAYER_DIGEST", values.digest, None,
+           "DIGEST", "build on exactly this layer, not on the tag that a Dockerfile names", WHERE),
     Option("bucket", "--bucket", "S3_BUCKET", values.word, None, "NAME",
            "S3 bucket of the stacks' artifacts; without it no stack is packaged", WHERE),
     Option("endpoint", "--endpoint-url", "AWS_ENDPOINT_URL", values.word, None, "URL",

@@ -120,6 +120,13 @@ def repository(text: str) -> str:
     return reference.repository
 
 
+def digest(text: str) -> str:
+    """The digest of an image. Source: OCI Image Specification, "Digests"."""
+    if not re.fullmatch(r"sha256:[0-9a-f]{64}", text):
+        raise ValueError("is no digest of the form sha256: and 64 hexadecimal digits")
+    return text
+
+
 def is_local_url(text: str) -> bool:
     """Whether ``text`` is ``http://127.0.0.1:PORT``, or the same by the name localhost."""
     return bool(re.fullmatch(r"http://(?:127\.0\.0\.1|localhost):[0-9]{1,5}/?", text))

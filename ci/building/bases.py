@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import anyio
@@ -15,10 +15,14 @@ from ci.registry.reference import Reference
 
 @dataclass
 class Bases:
-    """``digests`` of the images asked for so far, or in ``faults`` why they are not to be had."""
+    """``digests`` of the images asked for so far, or in ``faults`` why they are not to be had.
+
+    ``given`` are digests that the user named in place of tags.
+    """
 
     registries: Registries
     layer_repository: str
+    given: Mapping[Reference, str] = field(default_factory=dict)
     digests: dict[Reference, str] = field(default_factory=dict)
     faults: dict[Reference, RegistryError] = field(default_factory=dict)
 
@@ -43,12 +47,20 @@ class Bases:
                 raise fault
         raise InputErrors([InputError(each.where, each.what, each.fix) for each in faults])
 
+    async def _digest(self, reference: Reference) -> str:
+        if not (digest := self.given.get(reference)):
+            return await self.registries.digest(reference)
+        return (await self.registries.manifest(reference, digest)).digest
+
     async def _resolve(self, reference: Reference) -> None:
         try:
-            self.digests[reference] = await self.registries.digest(reference)
+            self.digests[reference] = await self._digest(reference)
         except RegistryError as error:
             what, fix = error.what, error.fix
-            if reference.repository == self.layer_repository and error.status == 404:
+            if reference in self.given and error.status == 404:
+                what = f"the common layer {self.given[reference]} is not there"
+                fix = "correct the digest (--layer-digest), or leave it out for the tag's"
+            elif reference.repository == self.layer_repository and error.status == 404:
                 what = "the common layer's image is not there"
                 fix = "push it first (python ci/main.py layer), or name it with --layer-repository"
             self.faults[reference] = RegistryError(str(reference), what, fix, error.status)

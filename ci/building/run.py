@@ -94,7 +94,7 @@ async def opened(
             connect(mirrors=mirrors, logins=logins, ca_bundle=ca_bundle, say=audience.say)
         )
         await registries.ping(host)
-        bases = Bases(registries, plan.layer_repository)
+        bases = Bases(registries, plan.layer_repository, plan.given_bases)
         later = {str(base) for base in plan.bases if plan.layer and _is_layer(base, plan)}
         await bases.resolve(base for base in plan.bases if str(base) not in later.union(stands_in))
         bases.require(plan.images)
@@ -103,7 +103,7 @@ async def opened(
         session = await stack.enter_async_context(
             reaching_session(
                 settings.engine, home, environ, progress, config,
-                pushes=host if settings.target == "local" else "",
+                pushes=host if settings.on_this_machine else "",
                 mirror=mirrors[-1] if stands_in else None,
             )
         )  # fmt: skip
@@ -130,8 +130,11 @@ def _is_layer(base: Reference, plan: Plan) -> bool:
 def _account_logins(plan: Plan) -> list[Login]:
     """Logins to the ECR registries of the plan. Raises InputErrors for repositories that lack."""
     host = plan.registry.partition("/")[0]
-    owner = ecr_owner(host)
     names = [image.repository.removeprefix(f"{host}/") for image in plan.images]
+    if plan.settings.on_this_machine:
+        # The local registry takes any name; the account that is played here has repositories.
+        host = aws.ecr_host(aws.account(plan.settings.region), plan.settings.region)
+    owner = ecr_owner(host)
     if owner and (missing := aws.missing_repositories(host, names)):
         fix = (
             "add an AWS::ECR::Repository of that name to codepipeline/codepipeline.yaml and "
@@ -141,12 +144,14 @@ def _account_logins(plan: Plan) -> list[Login]:
         raise InputErrors(
             [InputError(f"{host}/{name}", "no such ECR repository", fix + name) for name in missing]
         )
+    if plan.settings.on_this_machine:
+        return []
     return aws.ecr_logins([host, *(base.host for base in plan.bases)])
 
 
 async def _needs_stand_in(plan: Plan, environ: Mapping[str, str]) -> tuple[str, ...]:
     """The images that a stand-in has to serve; none where the real ones are to be had."""
-    if plan.settings.target != "local":
+    if not plan.settings.on_this_machine:
         return ()
     pulled = [*plan.bases, *([parse(TOOLS_BASE)] if plan.stacks else [])]
     ours = tuple(dict.fromkeys(str(base) for base in pulled if base.host == standin.UPSTREAM))

@@ -69,6 +69,13 @@ class Plan:
                 users.setdefault(pull.reference, []).append(image.name)
         return {base: tuple(dict.fromkeys(names)) for base, names in users.items()}
 
+    @property
+    def given_bases(self) -> dict[Reference, str]:
+        """Digests that the user gave: the layer's, whatever tag a Dockerfile names it by."""
+        digest = self.settings.layer_digest
+        layers = [base for base in self.bases if base.repository == self.layer_repository]
+        return {base: digest for base in layers if digest and not self.layer}
+
 
 def make(settings: Settings, build: BuildInfo, registry: str) -> Plan:
     """The plan of ``settings`` for a registry (``host[:port][/path]``). Raises InputErrors."""
@@ -81,6 +88,9 @@ def make(settings: Settings, build: BuildInfo, registry: str) -> Plan:
     layer_repository = _layer_repository(settings, registry, problems, notes)
     layer = None
     wanted = settings.command in ("layer", "rehearse")
+    if wanted and settings.origins["layer_digest"] == "--layer-digest":
+        what = f"names a layer, and {settings.command} builds one"
+        problems.append(InputError("--layer-digest", what, "leave it out, or use it with app"))
     if wanted or (settings.command == "plan" and settings.layer.is_dir()):
         found = discovery.recipe(LAYER_NAME, settings.layer, problems)
         layer = (
@@ -200,8 +210,12 @@ def _layer_repository(
     """
     own = f"{registry}/{settings.prefix}-{LAYER_NAME}"
     named, origin = settings.layer_repository, settings.origins["layer_repository"]
-    if not named or settings.target == "aws":
-        return named or own
+    if not named:
+        return own
+    if settings.target == "aws":
+        # The registry of this machine holds what the account's would: the path stays.
+        moved = settings.on_this_machine and is_ecr(named) and not is_ecr(registry)
+        return f"{registry}/{parse_repository(named).path}" if moved else named
     if parse_repository(named).host == parse_repository(own).host:
         return named
     if origin != "--layer-repository":

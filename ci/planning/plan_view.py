@@ -40,7 +40,8 @@ def as_json(plan: Plan) -> dict[str, Any]:
         "layer": _image(plan.layer) if plan.layer else None,
         "functions": [_image(image) for image in plan.functions],
         "bases": [
-            {"reference": str(base), "used_by": list(users)} for base, users in plan.bases.items()
+            {"reference": str(base), "digest": plan.given_bases.get(base), "used_by": list(users)}
+            for base, users in plan.bases.items()
         ],
         "stacks": [_stack(stack) for stack in plan.stacks],
         "notes": list(plan.notes),
@@ -62,8 +63,11 @@ def _lines(plan: Plan) -> Iterator[str]:
         yield f"  {name:<20}{fact.value if fact else '-':<38}{fact.origin if fact else 'unknown'}"
     yield f"  {'tags':<20}{', '.join(build.tags)}"
     yield "\nPulled, each resolved to a digest once"
+    given = plan.given_bases
     for base, users in plan.bases.items():
         yield f"  {base!s:<58}{_users(users)}"
+        if base in given:
+            yield f"  {'':<4}= {given[base]}, {plan.settings.origins['layer_digest']}"
     yield "\nBuilt and pushed"
     for image in plan.images:
         size = tell_bytes(image.context_bytes)

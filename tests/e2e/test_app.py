@@ -108,6 +108,21 @@ def test_the_seeds_shape_runs_from_layer_to_summary(
     assert f"builds on {base} = {report['bases'][base]}" in seed_run.log("seedling")
 
 
+def test_functions_are_built_on_the_layer_that_is_named_by_digest(
+    app: Callable[..., Run], seed_run: Run, tmp_path: Path
+) -> None:
+    layer = seed_run.report["layer"]
+    trees.tree(tmp_path / "tree", "a")
+    # The tag of another layer: a retry sees the layer that its pipeline saw.
+    names = ("--layer-repository", layer["repository"])
+    run = app(*names, "--layer-digest", layer["digest"])
+    assert run.code == 0, run.err
+    assert run.report["bases"][f"{layer['repository']}:latest"] == layer["digest"]
+    gone = app(*names, "--layer-digest", f"sha256:{'0' * 64}")
+    assert gone.code == 2
+    assert f"the common layer sha256:{'0' * 64} is not there" in gone.err
+
+
 def test_a_foreign_tree_is_built_published_and_reported(
     app: Callable[..., Run], base: str, prefix: str, tmp_path: Path, local_registry: Registry
 ) -> None:

@@ -127,6 +127,29 @@ def test_a_trial_on_a_configured_machine_leaves_the_account_alone(tmp_path: Path
     assert pulled.layer_repository == f"{ecr}/stg-layer"
 
 
+def test_a_layer_can_be_named_by_its_digest(tmp_path: Path) -> None:
+    tree, digest = trees.tree(tmp_path, "a"), f"sha256:{'5' * 64}"
+    given = {"PIPELINE_LAYER_DIGEST": digest}
+    plan = planned(tree, "app", **given)
+    [(layer, pinned)] = plan.given_bases.items()
+    assert (layer.repository, layer.tag, pinned) == (plan.layer_repository, "latest", digest)
+    assert f"= {digest}, PIPELINE_LAYER_DIGEST" in plan_view.as_text(plan)
+    # Who builds a layer builds on that one.
+    assert planned(tree, "rehearse", **given).given_bases == {}
+    with pytest.raises(InputErrors, match="--layer-digest: names a layer, and layer builds one"):
+        planned(tree, "layer", "--layer-digest", digest)
+
+
+def test_the_local_cloud_in_place_of_aws_takes_the_accounts_layer(tmp_path: Path) -> None:
+    ecr = "012345678901.dkr.ecr.us-east-1.amazonaws.com"
+    tree = trees.tree(tmp_path, "a")
+    named = {"ECR_COMMON_DATALAKE_REPO_URL": f"{ecr}/dev-layer", "PIPELINE_TARGET": "aws"}
+    played = planned(tree, "app", AWS_ENDPOINT_URL="http://localhost:5100", **named)
+    assert played.layer_repository == f"{HOST}/dev-layer"
+    elsewhere = planned(tree, "app", AWS_ENDPOINT_URL="http://aws.example.com", **named)
+    assert elsewhere.layer_repository == f"{ecr}/dev-layer"
+
+
 def test_the_plan_is_pure(tmp_path: Path) -> None:
     tree = trees.tree(tmp_path, "a", "b")
     before = sorted((path, path.stat().st_mtime_ns) for path in tree.rglob("*"))
