@@ -10,16 +10,15 @@ from __future__ import annotations
 import http.client
 import json
 import shutil
-import socket
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ci.daemons import Process, locked, replace_text, spawn
+from ci.daemons import locked, replace_text
 from ci.debian import unpack
-from ci.errors import InputError, PipelineError
+from ci.errors import InputError
 from ci.home import Home
+from ci.local import servers
 from ci.tools import Tool
 
 PROGRAM = "docker-registry"
@@ -57,8 +56,8 @@ def install(home: Home, environ: Mapping[str, str], say: Callable[[str], None]) 
 
 def status(home: Home) -> Registry | None:
     """The registry of this home if it is running; it may still be about to answer."""
-    state = _state(home)
-    return _registry(state) if Process.read(state / "pid") else None
+    port = servers.running(_state(home))
+    return None if port is None else _registry(port)
 
 
 def ensure(home: Home, environ: Mapping[str, str], port: int | None = None) -> Registry:
@@ -69,31 +68,37 @@ def ensure(home: Home, environ: Mapping[str, str], port: int | None = None) -> R
     does not start or does not answer.
     """
     state = _state(home)
-    try:
-        (state / "blobs").mkdir(parents=True, exist_ok=True)
-        with locked(state / "lock"):
-            if process := Process.read(state / "pid"):
-                return _await_answer(home, process)
-            return _start(home, environ, port)
-    except OSError as error:
-        raise PipelineError(
-            f"local registry in {state}",
-            f"cannot write its files: {error.strerror}",
-            "free space or fix the permissions there, or set PIPELINE_HOME to another directory",
-        ) from error
+
+    def command(candidate: int) -> list[str]:
+        if missing(home):
+            raise InputError(
+                "local registry",
+                f"{PROGRAM} is not installed in {home.bin}",
+                "run `make setup`, or name a registry with --registry",
+            )
+        (state / "blobs").mkdir(exist_ok=True)
+        configuration = state / "config.json"  # YAML's subset that needs no quoting of our own
+        replace_text(configuration, json.dumps(_configuration(state, candidate)))
+        return [str(home.bin / PROGRAM), "serve", str(configuration)]
+
+    # It would take REGISTRY_* overrides and proxies from the rest of the environment.
+    inherited = {name: environ[name] for name in ("PATH", "TZ") if name in environ}
+    server = servers.Server(
+        name="local registry",
+        state=state,
+        ports=PORTS,
+        command=command,
+        answers=lambda candidate: _answers(_registry(candidate).host),
+        environ=inherited,
+        otherwise="end a program that uses one of them, or name a registry with --registry",
+        start_seconds=START_SECONDS,
+    )
+    return _registry(servers.ensure(server, port))
 
 
 def stop(home: Home) -> bool:
     """Stop the registry; its images stay on disk. False if it was not running."""
-    state = _state(home)
-    if not state.is_dir():
-        return False
-    with locked(state / "lock"):
-        process = Process.read(state / "pid")
-        if process:
-            process.end()
-        (state / "pid").unlink(missing_ok=True)
-    return process is not None
+    return servers.stop(_state(home))
 
 
 def _install(home: Home, environ: Mapping[str, str], say: Callable[[str], None]) -> None:
@@ -114,63 +119,8 @@ def _state(home: Home) -> Path:
     return home.local / "registry"
 
 
-def _registry(state: Path) -> Registry:
-    return Registry(f"127.0.0.1:{(state / 'port').read_text()}")
-
-
-def _start(home: Home, environ: Mapping[str, str], port: int | None) -> Registry:
-    state = _state(home)
-    if missing(home):
-        raise InputError(
-            "local registry",
-            f"{PROGRAM} is not installed in {home.bin}",
-            "run `make setup`, or name a registry with --registry",
-        )
-    for candidate in _ports(state, port):
-        if not _free(candidate):
-            continue
-        replace_text(state / "port", str(candidate))
-        configuration = state / "config.json"  # YAML's subset that needs no quoting of our own
-        replace_text(configuration, json.dumps(_configuration(state, candidate)))
-        log = state / "log"
-        log.write_bytes(b"")
-        # It would take REGISTRY_* overrides and proxies from the rest of the environment.
-        inherited = {name: environ[name] for name in ("PATH", "TZ") if name in environ}
-        process = spawn([str(home.bin / PROGRAM), "serve", str(configuration)], log, inherited)
-        if process is None:
-            continue
-        process.write(state / "pid")
-        try:
-            return _await_answer(home, process)
-        except PipelineError:
-            if b"address already in use" not in log.read_bytes():
-                raise
-    raise PipelineError(
-        "local registry",
-        f"no port of {PORTS.start} to {PORTS.stop - 1} on 127.0.0.1 is free",
-        "end a program that uses one of them, or name a registry with --registry",
-    )
-
-
-def _ports(state: Path, first: int | None) -> Iterator[int]:
-    remembered = state / "port"
-    if first is not None:
-        yield first
-    if remembered.exists():
-        yield int(remembered.read_text())
-    yield from PORTS
-
-
-def _free(port: int) -> bool:
-    with socket.socket() as probe:
-        # As Go listens; without it, connections of a registry just stopped make a port look taken.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-            probe.listen()
-        except OSError:
-            return False
-        return True
+def _registry(port: int) -> Registry:
+    return Registry(f"127.0.0.1:{port}")
 
 
 def _configuration(state: Path, port: int) -> dict[str, object]:
@@ -184,28 +134,6 @@ def _configuration(state: Path, port: int) -> dict[str, object]:
         },
         "http": {"addr": f"127.0.0.1:{port}", "secret": "of no use without a load balancer"},
     }
-
-
-def _await_answer(home: Home, process: Process) -> Registry:
-    state = _state(home)
-    registry = _registry(state)
-    deadline = time.monotonic() + START_SECONDS
-    while process.alive():
-        if _answers(registry.host):
-            return registry
-        if time.monotonic() > deadline:
-            raise PipelineError(
-                f"local registry at {registry.host} (pid {process.pid})",
-                f"runs but has not answered for {START_SECONDS:.0f} s; its log is {state / 'log'}",
-                f"end it (`kill {process.pid}`) and run again",
-            )
-        time.sleep(0.02)
-    last_lines = (state / "log").read_text(errors="replace").splitlines()[-3:]
-    raise PipelineError(
-        f"local registry at {registry.host}",
-        "\n".join(["ended while it was starting:", *last_lines]),
-        f"mend what it says, or delete {state} to begin anew, and run again",
-    )
 
 
 def _answers(host: str) -> bool:
