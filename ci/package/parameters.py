@@ -10,7 +10,7 @@ import contextlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +20,8 @@ from ci.values import did_you_mean
 
 FILE = "parameters.json"
 IMAGE_TAG = "pEcrImageTag"
+ENVIRONMENT = "pEnvironment"
+"""What the pipeline gives each stack itself (``ParameterOverrides`` of its change sets)."""
 _KEYS = ("Parameters", "Tags", "StackPolicy")
 _EXAMPLE = '{"Parameters": {"pName": "value"}}'
 
@@ -105,6 +107,28 @@ def judge(
                 problems.append(InputError(where, what, "give it a value, or a Default there"))
         elif isinstance(value := values[name], str) and (why := _refused(value, about)):
             problems.append(InputError(where, f"has {name} = {value!r}, which {why}", _fix(about)))
+
+
+def for_environment(
+    file: ParameterFile,
+    declared: Mapping[str, Mapping[str, Any]],
+    prefix: str,
+    template: str,
+    problems: list[InputError],
+) -> ParameterFile:
+    """What a deployment to an environment gives a stack: the file's values, but the environment's
+    name where the template declares it. The text stays as it is. What CloudFormation would refuse
+    is noted, see ``judge``."""
+    if not (about := declared.get(ENVIRONMENT)):
+        judge(file.values, declared, str(file.path), problems)
+        return file
+    if why := _refused(prefix, about):
+        what = f"gets the prefix {prefix!r}, which {why}"
+        fix = f"give another prefix (--prefix, RESOURCE_PREFIX): {_fix(about)}"
+        problems.append(InputError(f"{template}: {ENVIRONMENT}", what, fix))
+    values = {**file.values, ENVIRONMENT: prefix}
+    judge(values, {**declared, ENVIRONMENT: {}}, str(file.path), problems)
+    return replace(file, values=values)
 
 
 def known(declared: Mapping[str, Mapping[str, Any]], values: Mapping[str, str]) -> dict[str, str]:

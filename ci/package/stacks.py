@@ -32,25 +32,35 @@ class Stack:
     parameters: ParameterFile
 
 
-def read(source: Path) -> tuple[Stack, ...]:
-    """The stacks of ``source``, by directory; none where it has no ``cfn/``.
+def read(source: Path, prefix: str) -> tuple[Stack, ...]:
+    """The stacks of ``source``, by directory; none where it has no ``cfn/``. ``prefix`` is the
+    environment that they are for.
+
+    Raises InputErrors with everything that is wrong.
+    """
+    problems: list[InputError] = []
+    found = [
+        _stack(directory, name, prefix, problems)
+        for directory, name in named(source / ROOM, problems).items()
+    ]
+    if problems:
+        raise InputErrors(problems)
+    return tuple(stack for stack in found if stack)
+
+
+def named(room: Path, problems: list[InputError]) -> dict[Path, str]:
+    """The directories of ``cfn/`` that are stacks, each with its stack's name; problems noted.
 
     Directories whose name starts with ``.`` or ``_`` are no stacks. A stack is called as its
-    directory, unless ``cfn/stacks.yaml`` (directory: stack name) says otherwise. Raises
-    InputErrors with everything that is wrong.
+    directory, unless ``stacks.yaml`` (directory: stack name) says otherwise.
     """
-    room = source / ROOM
     if not room.is_dir():
-        return ()
-    problems: list[InputError] = []
+        return {}
     directories = sorted(
         entry.name for entry in room.iterdir() if entry.is_dir() and entry.name[0] not in "._"
     )
     names = _names(room, directories, problems)
-    found = [_stack(room / each, names.get(each, each), problems) for each in directories]
-    if problems:
-        raise InputErrors(problems)
-    return tuple(stack for stack in found if stack)
+    return {room / each: names.get(each, each) for each in directories}
 
 
 def _names(room: Path, directories: list[str], problems: list[InputError]) -> dict[str, str]:
@@ -82,7 +92,7 @@ def _names(room: Path, directories: list[str], problems: list[InputError]) -> di
     return names
 
 
-def _stack(directory: Path, name: str, problems: list[InputError]) -> Stack | None:
+def _stack(directory: Path, name: str, prefix: str, problems: list[InputError]) -> Stack | None:
     path = directory / TEMPLATE
     template = None
     if path.is_file():
@@ -93,7 +103,8 @@ def _stack(directory: Path, name: str, problems: list[InputError]) -> Stack | No
     values = parameters.read(directory / parameters.FILE, problems)
     if not template or not values:
         return None
-    parameters.judge(values.values, template.declared, str(values.path), problems)
+    declared = template.declared
+    values = parameters.for_environment(values, declared, prefix, str(path), problems)
     _judge_nested(template, problems)
     return Stack(name, directory, template, values)
 

@@ -194,7 +194,7 @@ def _stacks(settings: Settings, problems: list[InputError], notes: list[str]) ->
             notes.append(f"{origin} names {named}, which --target local leaves alone")
         return ()
     try:
-        return stacks.read(settings.source)
+        return stacks.read(settings.source, settings.prefix)
     except InputErrors as found:
         problems += found.errors
         return ()

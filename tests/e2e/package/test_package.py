@@ -84,7 +84,9 @@ class Packager:
 
     async def __call__(self, tree: Path, out: Path, **options: Any) -> dict[str, PackagedStack]:
         options = {"tag": TAG, **options}
-        found = await package(read(tree), self.images, self.cloud, self.known, out, **options)
+        found = await package(
+            read(tree, "dev"), self.images, self.cloud, self.known, out, **options
+        )
         return {stack.name: stack for stack in found}
 
 

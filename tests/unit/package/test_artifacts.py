@@ -90,7 +90,7 @@ def test_a_large_tree_is_zipped_in_little_memory(tmp_path: Path) -> None:
 
 
 def test_the_stage_is_flat_and_complete(tmp_path: Path) -> None:
-    plain = read(stacks.room(tmp_path / "tree"))[0]
+    plain = read(stacks.room(tmp_path / "tree"), "dev")[0]
     (tmp_path / "stage").mkdir()
     stage(plain.template, tmp_path / "stage")
     document = json.loads((tmp_path / "stage" / ROOT).read_text())

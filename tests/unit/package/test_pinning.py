@@ -33,7 +33,7 @@ def images(registry: str = HOST, account_registry: str = stacks.ECR) -> Images:
 
 
 def result(tree: Path, by_digest: bool = True, run: Images | None = None) -> Pinned:
-    [stack, *_] = read(tree)
+    [stack, *_] = read(tree, "dev")
     file = stack.parameters.tagged(stack.template.declared, "build-7")
     stack = type(stack)(stack.name, stack.directory, stack.template, file)
     return pinned(stack, run or images(), CLOUD.pseudo_parameters("one"), by_digest=by_digest)
@@ -172,7 +172,7 @@ Resources:
 
 
 def test_only_image_uris_change(tmp_path: Path) -> None:
-    [stack, *_] = read(stacks.room(tmp_path))
+    [stack, *_] = read(stacks.room(tmp_path), "dev")
     before = stack.template.document
     after = result(tmp_path).template.document
     assert before["Resources"].pop("rRouting") != after["Resources"].pop("rRouting")
@@ -190,3 +190,16 @@ def test_only_image_uris_change(tmp_path: Path) -> None:
 def test_partitions(region: str, partition: str, suffix: str) -> None:
     pseudo = Cloud("1", region, "bucket", Credentials("k", "s")).pseudo_parameters("one")
     assert (pseudo["AWS::Partition"], pseudo["AWS::URLSuffix"]) == (partition, suffix)
+
+
+def test_the_environment_of_the_run_decides_which_image_is_meant(tmp_path: Path) -> None:
+    """As the pipeline's ParameterOverrides do, whatever parameters.json says."""
+    template = FUNCTION.replace("{{pPrefix:", "{{pEnvironment: {{Type: String}}, pPrefix:")
+    uri = f"'{stacks.HOST}/${{pEnvironment}}-routing:x'"
+    text = template.format(uri=f"!Sub {uri}", more="")
+    tree = stacks.stack(tmp_path, text, pEnvironment="dev")
+    [stack] = read(tree, "stg")
+    built = {"routing": parse_repository(f"{HOST}/stg-routing").at(DIGEST)}
+    run = Images(built, ("x",), HOST, stacks.ECR)
+    found = pinned(stack, run, CLOUD.pseudo_parameters("one"), by_digest=True)
+    assert uri_of(found) == f"{stacks.ECR}/stg-routing@{DIGEST}"

@@ -19,14 +19,14 @@ QUEUE = "Resources: {rQueue: {Type: AWS::SQS::Queue}}\n"
 def refused(tree: Path) -> list[tuple[str, str]]:
     """Where and what, from the tree."""
     with pytest.raises(InputErrors) as raised:
-        read(tree)
+        read(tree, "dev")
     assert raised.value.exit_code == 2
     assert all(error.fix for error in raised.value.errors)
     return [(e.where.removeprefix(f"{tree}/"), e.what) for e in raised.value.errors]
 
 
 def test_what_a_stack_is(tmp_path: Path) -> None:
-    plain, sam = read(stacks.room(tmp_path))
+    plain, sam = read(stacks.room(tmp_path), "dev")
     assert (plain.name, sam.name) == ("plain", "sam")
     assert plain.parameters.values == {"pPrefix": "dev"}
     assert [artifact.path.name for artifact in plain.template.artifacts] == [
@@ -40,7 +40,7 @@ def test_what_a_stack_is(tmp_path: Path) -> None:
 
 
 def test_a_tree_without_stacks(tmp_path: Path) -> None:
-    assert read(tmp_path) == ()
+    assert read(tmp_path, "dev") == ()
 
 
 def test_what_is_beside_the_stacks_is_none(tmp_path: Path) -> None:
@@ -48,13 +48,13 @@ def test_what_is_beside_the_stacks_is_none(tmp_path: Path) -> None:
     write(tree / "cfn/README.md", "")
     write(tree / "cfn/_shared/code.py", "")
     write(tree / "cfn/.aws-sam/x", "")
-    assert [stack.name for stack in read(tree)] == ["one"]
+    assert [stack.name for stack in read(tree, "dev")] == ["one"]
 
 
 def test_names_of_the_seeds_kind(tmp_path: Path) -> None:
     tree = stacks.stack(stacks.stack(tmp_path, QUEUE), QUEUE, "two")
     write(tree / "cfn/stacks.yaml", "two: common-cloudformation\n")
-    assert [stack.name for stack in read(tree)] == ["one", "common-cloudformation"]
+    assert [stack.name for stack in read(tree, "dev")] == ["one", "common-cloudformation"]
 
 
 @pytest.mark.parametrize(
@@ -161,5 +161,28 @@ def test_a_hundred_stacks_are_read_in_a_moment(tmp_path: Path) -> None:
     for number in range(100):
         stacks.stack(tmp_path, json.dumps({"Resources": resources}), f"stack-{number}")
     began = time.monotonic()
-    assert len(read(tmp_path)) == 100
+    assert len(read(tmp_path, "dev")) == 100
     assert time.monotonic() - began < 2
+
+
+def test_the_environment_is_the_runs_whatever_the_file_says(tmp_path: Path) -> None:
+    template = f"Parameters: {{pEnvironment: {{Type: String}}}}\n{QUEUE}"
+    tree = stacks.stack(tmp_path, template, pEnvironment="dev")
+    stacks.stack(tree, QUEUE, "two")
+    one, two = read(tree, "stg")
+    assert one.parameters.values == {"pEnvironment": "stg"}
+    assert json.loads(one.parameters.text) == {"Parameters": {"pEnvironment": "dev"}}
+    assert two.parameters.values == {}
+
+
+def test_an_environment_that_the_template_does_not_allow(tmp_path: Path) -> None:
+    about = "{Type: String, AllowedValues: [dev, prod]}"
+    template = f"Parameters: {{pEnvironment: {about}}}\n{QUEUE}"
+    tree = stacks.stack(tmp_path, template, pEnvironment="nonsense")
+    assert [stack.name for stack in read(tree, "dev")] == ["one"]
+    with pytest.raises(InputErrors) as raised:
+        read(tree, "stg")
+    [error] = raised.value.errors
+    assert error.where == f"{tree}/cfn/one/template.yaml: pEnvironment"
+    assert error.what == "gets the prefix 'stg', which is none of its AllowedValues"
+    assert "RESOURCE_PREFIX" in error.fix

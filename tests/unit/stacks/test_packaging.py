@@ -22,7 +22,7 @@ DIGEST = f"sha256:{'1' * 64}"
 
 
 def test_packaging_finds_nothing_wrong():
-    assert [stack.name for stack in stacks.read(ROOT)] == STACKS
+    assert [stack.name for stack in stacks.read(ROOT, "dev")] == STACKS
 
 
 @pytest.mark.parametrize("registry", [ACCOUNT, "127.0.0.1:5000"])
@@ -30,7 +30,7 @@ def test_every_image_of_a_run_is_pinned_once(registry):
     built = {name: parse_repository(f"{registry}/dev-{name}").at(DIGEST) for name in FUNCTIONS}
     images = Images(built, ("build-7",), registry, ACCOUNT)
     pinned = []
-    for stack in stacks.read(ROOT):
+    for stack in stacks.read(ROOT, "dev"):
         file = stack.parameters.tagged(stack.template.declared, "build-7")
         result = pinning.pinned(replace(stack, parameters=file), images, PSEUDO, by_digest=True)
         assert result.notes == ()
@@ -41,7 +41,7 @@ def test_every_image_of_a_run_is_pinned_once(registry):
 def test_the_state_machines_definitions_are_uploaded():
     local = [
         reference.value
-        for stack in stacks.read(ROOT)
+        for stack in stacks.read(ROOT, "dev")
         for reference in references.local_files(stack.template.document)
     ]
     assert local == ["statemachine/stage-a.asl.json", "statemachine/stage-b.asl.json"]
