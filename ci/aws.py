@@ -14,11 +14,20 @@ from ci.errors import InputError, PipelineError
 from ci.registry.credentials import Login
 from ci.registry.reference import ecr_owner
 
+ATTEMPTS = 8
+"""Of each call, where it fails in a way that passes: throttling, server errors, connections.
+Source: boto3 guide, "Retries", standard mode."""
 _BATCH = 100
 """Names in one DescribeRepositories call. Source: Amazon ECR API."""
 _LAPSED = {"ExpiredToken", "ExpiredTokenException", "InvalidAccessKeyId", "InvalidClientTokenId",
            "RequestExpired", "SignatureDoesNotMatch", "UnrecognizedClientException"}  # fmt: skip
+_THROTTLED = {"Throttling", "ThrottlingException", "ThrottledException", "RequestLimitExceeded",
+              "TooManyRequestsException", "RequestThrottled", "SlowDown"}  # fmt: skip
 _SIGN_IN = "sign in again (aws sso login, aws configure), or use --target local"
+
+
+class Transient(PipelineError):
+    """Throttled, or without an answer, after all attempts: it may pass yet."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +153,7 @@ def client(
 
     config = Config(
         region_name=region,
-        retries={"mode": "standard", "max_attempts": 8},
+        retries={"mode": "standard", "max_attempts": ATTEMPTS},
         connect_timeout=10,
         read_timeout=30,
     )
@@ -152,6 +161,7 @@ def client(
     session = boto3.Session(
         aws_access_key_id=credentials and credentials.key,
         aws_secret_access_key=credentials and credentials.secret,
+        aws_session_token=(credentials and credentials.token) or None,
     )
     return session.client(service, config=config, endpoint_url=endpoint)
 
@@ -174,10 +184,15 @@ def explained(service: str, action: str) -> Iterator[None]:
         said = error.response["Error"].get("Message", "")
         if code in _LAPSED:
             raise InputError("AWS credentials", f"{code}: {said}", _SIGN_IN) from error
+        if code in _THROTTLED:
+            what = f"{code}: {said} ({ATTEMPTS} attempts)"
+            fix = "run again when less is asked of the account's APIs at the same time"
+            raise Transient(service, what, fix) from error
         fix = f"see that the credentials are valid and allow {action}"
         raise PipelineError(service, f"{code}: {said}", fix) from error
     except (exceptions.SSOError, exceptions.TokenRetrievalError) as error:
         raise InputError("AWS credentials", str(error), _SIGN_IN) from error
     except exceptions.BotoCoreError as error:
         fix = "see that the region is right and that AWS can be reached from here"
-        raise PipelineError(service, str(error), fix) from error
+        silent = isinstance(error, exceptions.HTTPClientError | exceptions.ConnectionError)
+        raise (Transient if silent else PipelineError)(service, str(error), fix) from error

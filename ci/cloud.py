@@ -37,8 +37,12 @@ class Cloud:
         return None if self.port is None else f"http://localhost:{self.port}"
 
     def client(self, service: str) -> Any:
-        """A boto3 client of a service; its calls belong into ``aws.explained``."""
-        return aws.client(service, self.region, self.endpoint, self.credentials)
+        """A boto3 client of a service; its calls belong into ``aws.explained``.
+
+        On AWS it finds the credentials itself, and renews them when they lapse.
+        """
+        own = None if self.port is None else self.credentials
+        return aws.client(service, self.region, self.endpoint, own)
 
     def pseudo_parameters(self, stack: str) -> dict[str, str]:
         """What templates see of it. Source: CloudFormation's pseudo parameters reference."""
@@ -58,6 +62,14 @@ def reached(settings: Settings) -> Cloud:
 
     Raises InputError where they are not, PipelineError where nobody answers.
     """
+    found = entered(settings)
+    local = None if found.port is None else found.credentials
+    aws.require_bucket(settings.bucket, settings.region, found.endpoint, local)
+    return replace(found, bucket=settings.bucket)
+
+
+def entered(settings: Settings) -> Cloud:
+    """The same for a run that needs no bucket: it has none."""
     port = urlsplit(settings.endpoint).port if settings.on_this_machine else None
     if settings.target == "aws":
         account, credentials = aws.account(settings.region), aws.credentials()
@@ -65,10 +77,7 @@ def reached(settings: Settings) -> Cloud:
         from ci.local.functions import ACCOUNT
 
         account, credentials = ACCOUNT, _LOCAL_CREDENTIALS
-    local = None if port is None else credentials
-    endpoint = None if port is None else settings.endpoint
-    aws.require_bucket(settings.bucket, settings.region, endpoint, local)
-    return Cloud(account, settings.region, settings.bucket, credentials, port)
+    return Cloud(account, settings.region, "", credentials, port)
 
 
 def renewed(cloud: Cloud) -> Cloud:

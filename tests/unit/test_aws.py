@@ -106,6 +106,18 @@ def test_a_bucket_has_to_be_there_and_in_the_region() -> None:
         aws.require_bucket("artifacts", "us-east-1")
 
 
+def test_throttling_that_does_not_end_is_told_as_such() -> None:
+    from botocore.exceptions import ClientError, ParamValidationError
+
+    refusal = {"Error": {"Code": "Throttling", "Message": "Rate exceeded"}}
+    says = r"(?s)Rate exceeded \(8 attempts\).*run again when"
+    with pytest.raises(aws.Transient, match=says), aws.explained("CloudFormation", "any"):
+        raise ClientError(refusal, "DescribeStacks")
+    with pytest.raises(PipelineError) as raised, aws.explained("S3", "s3:GetObject"):
+        raise ParamValidationError(report="no such parameter")
+    assert not isinstance(raised.value, aws.Transient)
+
+
 @contextmanager
 def answering(status: int, code: str) -> Iterator[str]:
     """A server that refuses everything as AWS does; its URL. STS alone tells the reason."""

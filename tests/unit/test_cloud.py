@@ -10,7 +10,7 @@ import pytest
 from moto import mock_aws
 
 from ci.aws import Credentials
-from ci.cloud import Cloud, reached, renewed
+from ci.cloud import Cloud, entered, reached, renewed
 from ci.errors import InputError, PipelineError
 from ci.settings import Settings, parse
 
@@ -34,6 +34,23 @@ def test_an_account() -> None:
     assert found.credentials.key == boto3.Session().get_credentials().access_key
     with pytest.raises(InputError, match="bucket nowhere: is not there"):
         reached(settings("--target", "aws", S3_BUCKET="nowhere"))
+
+
+@pytest.mark.usefixtures("account")
+def test_a_run_without_a_bucket() -> None:
+    found = entered(settings("--target", "aws"))
+    assert (found.account, found.bucket) == ("123456789012", "")
+
+
+def test_a_roles_credentials_are_used_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = Credentials("local-key", "s", "local-token")
+    here = Cloud("1", "us-east-1", "", own, 5100).client("sts")
+    assert here._request_signer._credentials.token == "local-token"
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "role-key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s")
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "role-token")
+    there = Cloud("1", "us-east-1", "", own).client("sts")
+    assert there._request_signer._credentials.token == "role-token"
 
 
 @pytest.mark.usefixtures("account")
