@@ -31,7 +31,11 @@ COMMANDS = (
     Command("rehearse", "the whole story on this machine: layer, then app, locally (the default)"),
     Command("plan", "print what would be built, pushed and tagged, and why; change nothing"),
     Command("layer", "build and push the common layer"),
-    Command("app", "build and push every function image"),
+    Command("app", "build and push every function image, package every stack"),
+    Command("deploy", "change set, then execution, for each packaged stack in dependency order"),
+    Command("record", "tag the images that the stacks run, and those that they ran before"),
+    Command("rollback", "redeploy the images of the deployment before"),
+    Command("destroy", "empty buckets, delete the stacks, the infrastructure stack last"),
     Command("engine", "the embedded engine's daemon", ("start", "stop", "status")),
 )
 
@@ -56,6 +60,11 @@ class Settings:
     build_id: str
     commit: str
     pin: str
+    infrastructure_stack: str
+    deployment_role: str
+    allow_replacement: bool
+    purge: bool
+    yes: str
     jobs: int
     timeout: float
     max_context: int
@@ -90,6 +99,7 @@ class Option:
 
 
 WHAT, WHERE, HOW, SHOWN = "What to build", "Where it goes", "How it runs", "What is shown"
+STACKS = "How stacks are changed"
 
 OPTIONS = (
     Option("source", "--source", "PIPELINE_SOURCE", values.path, ".", "DIR",
@@ -121,10 +131,21 @@ OPTIONS = (
            "AWS APIs of the local cloud, on 127.0.0.1", WHERE),
     Option("pin", "--pin", "PIPELINE_PIN", values.choice("digest", "tag"), "digest",
            "digest|tag", "how packaged templates name the images of the run", HOW),
+    Option("infrastructure_stack", "--infrastructure-stack", "PIPELINE_INFRASTRUCTURE_STACK",
+           values.stack, "datalake-infra-resources", "NAME",
+           "stack of codepipeline.yaml: knows bucket and role", STACKS),
+    Option("deployment_role", "--deployment-role", "PIPELINE_DEPLOYMENT_ROLE", values.role, None,
+           "ARN", "role that CloudFormation takes on (the infrastructure stack's)", STACKS),
+    Option("allow_replacement", "--allow-replacement", "PIPELINE_ALLOW_REPLACEMENT",
+           values.switch, "no", "", "replace or remove tables, buckets and the like, too", STACKS),
+    Option("purge", "--purge", "PIPELINE_PURGE", values.switch, "no", "",
+           "destroy also deletes what is declared Retain", STACKS),
+    Option("yes", "--yes", "PIPELINE_YES", values.account, None, "ACCOUNT",
+           "the account that destroy is for, in place of typing it", STACKS),
     Option("jobs", "--jobs", "PIPELINE_JOBS", values.count, "20", "N",
            "functions in work at once", HOW),
     Option("timeout", "--timeout", "PIPELINE_TIMEOUT", values.duration, "30m", "TIME",
-           "longest time for one function", HOW),
+           "longest time for one function, or one stack", HOW),
     Option("max_context", "--max-context", "PIPELINE_MAX_CONTEXT", values.size, "1GB", "SIZE",
            "largest build context that is no mistake", HOW),
     Option("engine", "--engine", "PIPELINE_ENGINE", values.choice("auto", "dagger", "embedded"),
@@ -139,8 +160,13 @@ OPTIONS = (
            "print the plan or the report as JSON on standard output", SHOWN),
 )  # fmt: skip
 
-# What `engine` has a use for; every other command takes all options.
+# What `engine` has a use for, and options that one command alone has a use for.
 _OF_ENGINE = {"mirrors", "ca_bundle", "json"}
+_ONLY_FOR: Mapping[str, tuple[str, ...]] = {
+    "allow_replacement": ("deploy", "rollback"),
+    "purge": ("destroy",),
+    "yes": ("destroy",),
+}
 
 
 def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
@@ -153,8 +179,8 @@ def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
     origins: dict[str, str] = {}
     for option in OPTIONS:
         text, origin = _text(option, given, environ)
-        if command == "engine" and origin == option.flag and option.name not in _OF_ENGINE:
-            problems.append(InputError(origin, "means nothing to engine", "leave it out"))
+        if origin == option.flag and not _has_use(command, option.name):
+            problems.append(InputError(origin, f"means nothing to {command}", "leave it out"))
         origins[option.name] = origin
         try:
             fields[option.name] = option.unset if text is None else option.parse(text)
@@ -168,6 +194,12 @@ def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
         fields["layer"] = fields["source"] / "common_layer"
     settings = Settings(command=command, action=action, origins=origins, **fields)
     return _local_rehearsal(settings) if command == "rehearse" else settings
+
+
+def _has_use(command: str, option: str) -> bool:
+    if command == "engine":
+        return option in _OF_ENGINE
+    return command in _ONLY_FOR.get(option, (command,))
 
 
 class _Tokens(argparse.ArgumentParser):

@@ -35,8 +35,10 @@ def text() -> str:
             flag = f"{option.flag} {option.metavar}".strip()
             shown = "" if option.default in (None, "no") else f" [{option.default}]"
             about = textwrap.wrap(f"{option.help}{shown}", 41)
+            if len(flag) >= 26:
+                about.insert(0, "")  # a line of its own
             for index, part in enumerate(about):
                 left = flag if index == 0 else ""
                 right = option.env if index == 0 else ""
-                lines.append(f"  {left:<26}{part:<42} {right}".rstrip())
+                lines.append(f"  {f'{left:<26}{part}':<68} {right}".rstrip())
     return "\n".join([*lines, "", _ENDING])

@@ -127,6 +127,27 @@ def digest(text: str) -> str:
     return text
 
 
+def stack(text: str) -> str:
+    """A stack's name. Source: CloudFormation API Reference, CreateStack, ``StackName``."""
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]{0,127}", text):
+        raise ValueError("is no stack name: letters, digits and -, a letter first")
+    return text
+
+
+def role(text: str) -> str:
+    """The ARN of an IAM role. Source: IAM User Guide, "IAM identifiers"."""
+    if not re.fullmatch(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/\S+", text):
+        raise ValueError("is no role such as arn:aws:iam::123456789012:role/name")
+    return text
+
+
+def account(text: str) -> str:
+    """The number of an AWS account."""
+    if not re.fullmatch(r"[0-9]{12}", text):
+        raise ValueError("is no account id of 12 digits")
+    return text
+
+
 def is_local_url(text: str) -> bool:
     """Whether ``text`` is ``http://127.0.0.1:PORT``, or the same by the name localhost."""
     return bool(re.fullmatch(r"http://(?:127\.0\.0\.1|localhost):[0-9]{1,5}/?", text))

@@ -103,3 +103,27 @@ def test_engine_takes_only_what_it_has_a_use_for() -> None:
     parse(["engine", "start", "--mirror", "x.io=m:1"], {"PIPELINE_JOBS": "3"})
     with pytest.raises(InputErrors, match="--jobs: means nothing to engine"):
         parse(["engine", "start", "--jobs", "3"], {})
+
+
+def test_what_only_some_commands_do_is_asked_of_those_only() -> None:
+    assert parse(["destroy", "--purge", "--yes", "123456789012"], {}).purge
+    assert parse(["rollback", "--allow-replacement"], {}).allow_replacement
+    with pytest.raises(InputErrors) as raised:
+        parse(["app", "--purge", "--allow-replacement", "--yes", "123456789012"], {})
+    assert {error.where for error in raised.value.errors} == {
+        "--purge", "--allow-replacement", "--yes",
+    }  # fmt: skip
+    parse(["app"], {"PIPELINE_PURGE": "yes"})  # a setting for all commands is none for this one
+
+
+@pytest.mark.parametrize(
+    ("flag", "text", "says"),
+    [
+        ("--yes", "12345", "is no account id of 12 digits"),
+        ("--deployment-role", "deployer", "is no role such as arn:aws:iam::"),
+        ("--infrastructure-stack", "my_stack", "is no stack name"),
+    ],
+)
+def test_names_of_things_on_aws_are_judged(flag: str, text: str, says: str) -> None:
+    with pytest.raises(InputErrors, match=says):
+        parse(["destroy", flag, text], {})
