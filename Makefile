@@ -41,7 +41,7 @@ bench: setup  ## measures the pipeline against its peers
 lock:  ## writes requirements.lock anew: the newest versions that pyproject.toml allows
 	@.ci/lock
 
-stop: setup  ## stops the embedded engine and the local registry; their caches stay
+stop: setup  ## stops the embedded engine, the local cloud and its registry; caches and images stay
 	@$(PY) -m ci.machine stop
 
 clean:  ## removes what make made in this directory

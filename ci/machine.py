@@ -1,7 +1,7 @@
 """Prepares this machine for the pipeline, and stops what outlives a run.
 
 ``python -m ci.machine setup`` installs what is missing into the home; ``stop`` ends the embedded
-engine and the local registry. A program of its own, called by the Makefile.
+engine, the local cloud and its registry. A program of its own, called by the Makefile.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from ci.engine.buildkit import install as engine
 from ci.errors import InputError, PipelineError
 from ci.home import Home
 from ci.local import registry, standin
+from ci.local.aws_apis import daemon as aws_apis
 
 
 def setup(home: Home, environ: Mapping[str, str], say: Callable[[str], None]) -> None:
@@ -39,8 +40,9 @@ def setup(home: Home, environ: Mapping[str, str], say: Callable[[str], None]) ->
 
 
 def stop(home: Home, say: Callable[[str], None]) -> None:
-    """Ends the daemons of this home; what they have stored stays."""
-    for name, part in (("embedded engine", daemon), ("local registry", registry)):
+    """Ends the daemons of this home; what they have on disk stays."""
+    parts = (("embedded engine", daemon), ("local cloud", aws_apis), ("local registry", registry))
+    for name, part in parts:
         say(f"{name}: {'stopped' if part.stop(home) else 'was not running'}")
 
 

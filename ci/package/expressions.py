@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ci.package.parameters import as_text
+from ci.cfn_parameters import as_text
 from ci.package.places import at
 
 _VARIABLE = re.compile(r"\$\{(!?)([^}]*)\}")

@@ -6,14 +6,13 @@ file": ``Parameters``, ``Tags`` and ``StackPolicy``.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ci.cfn_parameters import as_text, broken
 from ci.cfn_yaml import unique
 from ci.errors import InputError
 from ci.values import did_you_mean
@@ -146,11 +145,6 @@ def known(declared: Mapping[str, Mapping[str, Any]], values: Mapping[str, str]) 
     }
 
 
-def as_text(value: object) -> str:
-    """A scalar of a template as CloudFormation reads it: every parameter is text."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
 def with_value(text: str, name: str, value: str) -> str:
     """JSON ``text`` with ``Parameters.<name>`` set, all else as it was, spaces included."""
     top = _members(text, text.index("{"))
@@ -206,22 +200,14 @@ def _skip(text: str, at: int) -> int:
 
 def _refused(value: str, about: Mapping[str, Any]) -> str:
     """Why a template does not allow a value; blank when it does."""
-    listed = str(about.get("Type")) in ("CommaDelimitedList", "List<Number>")
-    allowed = about.get("AllowedValues")
-    for each in value.split(",") if listed else [value]:
-        if isinstance(allowed, list) and each.strip() not in map(as_text, allowed):
+    match constraint := broken(value, about):
+        case "":
+            return ""
+        case "AllowedValues":
             return "is none of its AllowedValues"
-        if str(about.get("Type")).endswith(("Number", "Number>")):
-            try:
-                float(each)
-            except ValueError:
-                return "is no number"
-    if pattern := about.get("AllowedPattern"):
-        # Java's regular expressions: one that Python does not read is left to CloudFormation.
-        with contextlib.suppress(re.error):
-            if not re.fullmatch(str(pattern), value):
-                return f"does not match its AllowedPattern {pattern}"
-    return ""
+        case "Type":
+            return "is no number"
+    return f"does not match its {constraint} {about[constraint]}"
 
 
 def _fix(about: Mapping[str, Any]) -> str:
