@@ -28,6 +28,10 @@ def run(
         from ci.engine_command import engine
 
         return engine(settings, environ, home, out)
+    if settings.command in ("deploy", "record", "rollback", "destroy"):
+        from ci.deploy import command
+
+        return command.run(settings, environ, home, out, err)
     if settings.command == "plan":
         return _show_plan(settings, environ, home, out)
     return _build(settings, environ, home, out, err)

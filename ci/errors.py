@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class PipelineError(Exception):
     """The work failed in a way that the user can understand and mend (exit code 1).
@@ -38,3 +41,12 @@ class InputErrors(InputError):
 
     def __str__(self) -> str:
         return "\n".join(str(error) for error in self.errors)
+
+
+@contextmanager
+def once_started() -> Iterator[None]:
+    """In here something was started: wrong input that shows only now is a failure of the work."""
+    try:
+        yield
+    except InputError as error:
+        raise PipelineError(error.where, error.what, error.fix) from error

@@ -42,7 +42,7 @@ def running(work: Callable[[], Awaitable[None]]) -> None:
     try:
         anyio.run(watched)
     except BaseExceptionGroup as group:
-        raise _only(group) from group
+        raise only(group) from group
     finally:
         last_resort.cancel()
     if caught:
@@ -62,7 +62,7 @@ async def _watch(
             scope.cancel()
 
 
-def _only(error: BaseException) -> BaseException:
+def only(error: BaseException) -> BaseException:
     """The first error that is no group: tasks that ran side by side wrap theirs."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]

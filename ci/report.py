@@ -7,16 +7,21 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from ci.building.outcome import Outcome
+from ci.deploy.outcome import Kept, StackOutcome
 from ci.errors import PipelineError
 from ci.package.outcome import PackagedStack
 from ci.values import tell_bytes, tell_seconds
+
+if TYPE_CHECKING:
+    from ci.deploy.record import Recording
 
 _LAST_LINES = 15
 
@@ -24,7 +29,9 @@ _LAST_LINES = 15
 @dataclass(frozen=True)
 class Report:
     """A whole run. ``outcome`` is succeeded, failed or interrupted; ``engine`` describes the
-    session; ``bases`` are digests by reference, ``stand_ins`` those that no upstream gave."""
+    session; ``bases`` are digests by reference, ``stand_ins`` those that no upstream gave.
+    ``recording`` is what the images' tags say after a deployment, ``kept`` what destroyed stacks
+    left."""
 
     command: str
     target: str
@@ -37,7 +44,9 @@ class Report:
     functions: Sequence[Outcome] = ()
     bases: Mapping[str, str] = field(default_factory=dict)
     stand_ins: Sequence[str] = ()
-    stacks: Sequence[PackagedStack] = ()
+    stacks: Sequence[PackagedStack | StackOutcome] = ()
+    recording: Recording | None = None
+    kept: Sequence[Kept] = ()
     error: PipelineError | None = None
 
     @property
@@ -62,6 +71,8 @@ class Report:
             "stand_ins": list(self.stand_ins),
             "functions": [_image(outcome) for outcome in self.functions],
             "stacks": [_stack(stack) for stack in self.stacks],
+            "recorded": _recorded(self.recording),
+            "kept": [each.as_json() for each in self.kept],
         }
 
 
@@ -99,6 +110,16 @@ def summarize(report: Report, directory: Path, stream: IO[str]) -> None:
                 tell_seconds(outcome.seconds), size, outcome.digest[7:19], ", ".join(outcome.tags),
             )  # fmt: skip
         console.print(table)
+    deployed = [stack for stack in report.stacks if isinstance(stack, StackOutcome)]
+    if deployed:
+        table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
+        for column in ("stack", "status", "time", "changes"):
+            table.add_column(column, justify="right" if column == "time" else "left")
+        for stack in deployed:
+            colour = "green" if stack.ok else "red" if stack.error else "yellow"
+            table.add_row(stack.name, Text(stack.status, colour), tell_seconds(stack.seconds),
+                          _changes(stack))  # fmt: skip
+        console.print(table)
     for line in _failures(report, directory):
         console.print(Text(line))
     console.print(Text(_last_word(report, directory)))
@@ -108,7 +129,8 @@ def _failures(report: Report, directory: Path) -> Iterator[str]:
     """The end of each failed image's log, with the path of the whole; why a stack failed."""
     for stack in report.stacks:
         if stack.error:
-            yield f"\nstack {stack.name} could not be packaged: {stack.error}"
+            verb = "packaged" if isinstance(stack, PackagedStack) else "brought to its end"
+            yield f"\nstack {stack.name} could not be {verb}: {stack.error}"
     for outcome in report.images:
         if outcome.status != "failed":
             continue
@@ -125,12 +147,29 @@ def _failures(report: Report, directory: Path) -> Iterator[str]:
 def _last_word(report: Report, directory: Path) -> str:
     total, good = len(report.images), sum(outcome.ok for outcome in report.images)
     used = f"; stand-in used for {', '.join(report.stand_ins)}" if report.stand_ins else ""
-    packaged = sum(not stack.error for stack in report.stacks)
-    stacks = f", {packaged} of {len(report.stacks)} stacks" if report.stacks else ""
+    done = sum(stack.ok for stack in report.stacks)
+    told = [f"{good} of {total} images"] if total or not report.stacks else []
+    told += [f"{done} of {len(report.stacks)} stacks"] if report.stacks else []
     return (
-        f"\n{report.command} {report.outcome}: {good} of {total} images{stacks} in "
+        f"\n{report.command} {report.outcome}: {', '.join(told)} in "
         f"{tell_seconds(report.seconds)}{used}; {directory / 'report.json'}"
     )
+
+
+def _changes(stack: StackOutcome) -> str:
+    """``3 added, 1 modified``, or why there are none."""
+    counts = Counter(change.action for change in stack.changes)
+    return ", ".join(f"{count} {action}" for action, count in counts.items()) or stack.why
+
+
+def _recorded(recording: Recording | None) -> dict[str, Any] | None:
+    if recording is None:
+        return None
+    return {
+        "moved": recording.moved,
+        "functions": [each.as_json() for each in recording.records],
+        "notes": list(recording.notes),
+    }
 
 
 def _image(outcome: Outcome) -> dict[str, Any]:
@@ -151,7 +190,9 @@ def _image(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _stack(stack: PackagedStack) -> dict[str, Any]:
+def _stack(stack: PackagedStack | StackOutcome) -> dict[str, Any]:
+    if isinstance(stack, StackOutcome):
+        return _deployed(stack)
     return {
         "name": stack.name,
         "template": str(stack.template),
@@ -163,6 +204,20 @@ def _stack(stack: PackagedStack) -> dict[str, Any]:
         "uploaded": list(stack.uploaded),
         "seconds": round(stack.seconds, 3),
         "notes": list(stack.notes),
+        "error": _error(stack.error),
+    }
+
+
+def _deployed(stack: StackOutcome) -> dict[str, Any]:
+    return {
+        "name": stack.name,
+        "template": stack.template,
+        "parameters": dict(stack.parameters),
+        "change_set": [change.as_json() for change in stack.changes],
+        "outputs": dict(stack.outputs),
+        "status": stack.status,
+        "why": stack.why,
+        "seconds": round(stack.seconds, 3),
         "error": _error(stack.error),
     }
 

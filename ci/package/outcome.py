@@ -28,3 +28,8 @@ class PackagedStack:
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
     error: PipelineError | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether its files are in the artifact, as far as it alone decides."""
+        return self.error is None

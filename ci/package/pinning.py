@@ -103,7 +103,7 @@ class _Work:
 def _pinned(template: Template, values: Mapping[str, str], work: _Work) -> Template:
     scope = Scope(values, template.document)
     document = copy.deepcopy(template.document)
-    for place, value in _uris(template.document, scope):
+    for place, value in uris(template.document, scope):
         where = f"{template.path}: {tell(place)}"
         try:
             uri = scope.text(value)
@@ -120,7 +120,7 @@ def _pinned(template: Template, values: Mapping[str, str], work: _Work) -> Templ
             put(document, place, use.uri)
         work.uses.append(use)
     nested = tuple(
-        (place, _pinned(child, _child_values(template, place, child, scope), work))
+        (place, _pinned(child, child_values(template, place, child, scope), work))
         for place, child in template.nested
     )
     return replace(template, document=document, nested=nested)
@@ -135,7 +135,7 @@ def _use(where: str, uri: str, images: Images) -> Use:
     return Use(where, uri, reference, name, made)
 
 
-def _uris(document: dict[str, Any], scope: Scope) -> Iterator[tuple[Place, Any]]:
+def uris(document: dict[str, Any], scope: Scope) -> Iterator[tuple[Place, Any]]:
     """Every image URI; those of resources and branches that a condition rules out are not."""
     for place, resource in resources(document):
         path = _URI.get(str(resource.get("Type")))
@@ -163,9 +163,7 @@ def _branches(node: Any, path: Place, place: Place, scope: Scope) -> Iterator[tu
         yield place, node
 
 
-def _child_values(
-    template: Template, place: Place, child: Template, scope: Scope
-) -> dict[str, str]:
+def child_values(template: Template, place: Place, child: Template, scope: Scope) -> dict[str, str]:
     """What the parameters of a nested stack are, as far as its parent tells it."""
     given = at(template.document, (*place[:-1], "Parameters"))
     given = given if isinstance(given, dict) else {}

@@ -32,6 +32,8 @@ MANIFESTS = (
     "application/vnd.docker.distribution.manifest.v2+json",
 )
 _ACCEPT = {"Accept": ", ".join(MANIFESTS + INDEXES)}
+_PAGE = 500
+"""Tags in one answer."""
 _FAULTS = {401: "refuses our credentials", 403: "does not let us in"}
 
 
@@ -136,6 +138,38 @@ class Registries:
         scope = f"repository:{repository.path}:pull,push"
         header = {"Content-Type": manifest.media_type}
         await self._ask("PUT", Place(repository.host), path, scope, header, manifest.body)
+
+    async def tags(self, repository: Reference) -> list[str]:
+        """Every tag of a repository, sorted; none where there is no such repository.
+
+        Source: OCI Distribution Specification 1.1, "Listing Tags"; ``n`` and ``last`` page.
+        """
+        found: list[str] = []
+        path = f"{repository.path}/tags/list"
+        while True:
+            query = f"?n={_PAGE}" + (f"&last={found[-1]}" if found else "")
+            try:
+                answer = await self._ask(
+                    "GET", Place(repository.host), path + query, _pull(repository)
+                )
+            except RegistryError as error:
+                if error.status == 404:
+                    return []
+                raise
+            page = answer.json().get("tags") or []
+            found += page
+            if not page or "link" not in answer.headers:
+                return sorted(found)
+
+    async def delete(self, repository: Reference, digest: str) -> None:
+        """Deletes a manifest and all its tags; it may be gone already. Raises RegistryError."""
+        path = f"{repository.path}/manifests/{digest}"
+        scope = f"repository:{repository.path}:delete"
+        try:
+            await self._ask("DELETE", Place(repository.host), path, scope)
+        except RegistryError as error:
+            if error.status != 404:
+                raise
 
     async def _digest(self, place: Place, reference: Reference) -> str:
         path = f"{reference.path}/manifests/{reference.tag}"
