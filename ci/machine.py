@@ -17,6 +17,7 @@ from ci.errors import InputError, PipelineError
 from ci.home import Home
 from ci.local import registry, standin
 from ci.local.aws_apis import daemon as aws_apis
+from ci.local.lambdas import observer
 
 
 def setup(home: Home, environ: Mapping[str, str], say: Callable[[str], None]) -> None:
@@ -24,7 +25,7 @@ def setup(home: Home, environ: Mapping[str, str], say: Callable[[str], None]) ->
 
     Raises ``InputError`` naming a prerequisite that it cannot install.
     """
-    parts = (engine, registry, standin)
+    parts = (engine, registry, standin, observer)
     tools = [tool for part in parts for tool in part.missing(home)]
     if not tools:
         return

@@ -11,8 +11,9 @@ import boto3
 import pyarrow.parquet
 import pytest
 from dagger import BuildArg, ImageLayerCompression, dag
+from kit.functions import running
 
-from ci.local.functions import Function, running
+from ci.local.lambdas.functions import Function
 
 pytestmark = [pytest.mark.e2e, pytest.mark.anyio]
 
@@ -79,7 +80,9 @@ class Lake:
             "EXECUTION_HISTORY_TABLE": "history",
             "STAGE_BUCKET": "stage",
         }
-        return Function(name, image, environ=environ, services={ALIAS: port}, seconds=60)
+        return Function(
+            name, image, environ=environ, services={ALIAS: port}, seconds=60, memory_mb=1024
+        )
 
     def messages(self) -> list[dict]:
         items = []
@@ -169,7 +172,7 @@ async def test_a_file_that_is_no_json_is_named_in_the_error(images, moto_port):
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 async def test_every_function_starts_in_its_image(images, name):
-    async with running(Function(name, images[name])) as function:
+    async with running(Function(name, images[name], seconds=30, memory_mb=512)) as function:
         result = await function.invoke({})
     # The event is none of theirs: each may complain, but its own code has to be what complains.
     assert not (result.error_type or "").startswith("Runtime."), result.payload

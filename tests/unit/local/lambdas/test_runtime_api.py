@@ -7,7 +7,7 @@ import time
 import aiohttp
 import pytest
 
-from ci.local.runtime_api import MAX_EVENT, MAX_RESPONSE, serving
+from ci.local.lambdas.runtime_api import MAX_EVENT, MAX_RESPONSE, serving
 
 ARN = "arn:aws:lambda:us-east-1:123456789012:function:f"
 
@@ -93,8 +93,9 @@ def test_the_time_limit_counts_from_when_the_runtime_takes_the_event():
         headers, _ = await runtime.next()
         result = await invocation
         assert result.error_type == "Sandbox.Timedout"
-        assert result.json()["errorMessage"] == "Task timed out after 0.20 seconds"
         request_id = headers["Lambda-Runtime-Aws-Request-Id"]
+        message = f"RequestId: {request_id} Error: Task timed out after 0.20 seconds"
+        assert result.json()["errorMessage"] == message
         status, answer = await runtime.post(f"invocation/{request_id}/response", b"1")
         assert (status, answer["errorType"]) == (400, "InvalidRequestID")
 

@@ -11,10 +11,10 @@ import asyncio
 import json
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -24,6 +24,8 @@ PREFIX = "/2018-06-01/runtime"
 MAX_EVENT = 6 * 1024 * 1024
 MAX_RESPONSE = MAX_EVENT + 100
 TIMED_OUT = "Sandbox.Timedout"
+TOO_LARGE = "RequestTooLarge"
+RESPONSE_TOO_LARGE = "Function.ResponseSizeTooLarge"
 
 
 @dataclass(frozen=True)
@@ -50,11 +52,26 @@ class Result:
         return cls(json.dumps(payload).encode(), error_type)
 
 
+Ending: TypeAlias = Callable[[str], Result]
+"""How an environment ended: from a request's id, what that invocation came to."""
+
+
+def by_platform(error_type: str, message: str) -> Ending:
+    """An error that Lambda itself reports, in its words."""
+    return lambda request_id: Result.error(error_type, f"RequestId: {request_id} Error: {message}")
+
+
+def timed_out(seconds: float) -> Ending:
+    return by_platform(TIMED_OUT, f"Task timed out after {seconds:.2f} seconds")
+
+
 @dataclass
 class _Invocation:
     event: bytes
     seconds: float
-    request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    request_id: str
+    taken: Callable[[], None]
+    late: Ending
     result: asyncio.Future[Result] = field(default_factory=asyncio.Future)
 
     def settle(self, result: Result) -> None:
@@ -62,9 +79,9 @@ class _Invocation:
             self.result.set_result(result)
 
     def start(self) -> None:
-        timed_out = f"Task timed out after {self.seconds:.2f} seconds"
+        self.taken()
         timer = asyncio.get_running_loop().call_later(
-            self.seconds, self.settle, Result.error(TIMED_OUT, timed_out)
+            self.seconds, lambda: self.settle(self.late(self.request_id))
         )
         self.result.add_done_callback(lambda _: timer.cancel())
 
@@ -77,38 +94,48 @@ class RuntimeApi:
         self._arn = function_arn
         self._queue: asyncio.Queue[_Invocation] = asyncio.Queue()
         self._open: dict[str, _Invocation] = {}
-        self.ended: Result | None = None
+        self.ended: Ending | None = None
         """What every invocation comes to once the runtime is gone."""
         self.ready = asyncio.Event()
         """Set once the runtime asked for work, or is gone."""
 
-    async def invoke(self, event: bytes, seconds: float) -> Result:
+    async def invoke(
+        self,
+        event: bytes,
+        seconds: float,
+        request_id: str = "",
+        *,
+        taken: Callable[[], None] = lambda: None,
+        late: Ending | None = None,
+    ) -> Result:
         """Run the handler on a JSON text; never raises for what the function does.
 
-        The time limit counts from when the runtime takes the event, as on Lambda. A function that
-        exceeds it is still at work when this returns: its environment has to be ended.
+        The time limit counts from when the runtime takes the event, as on Lambda; ``taken`` is
+        called then, ``late`` is what an invocation comes to that exceeds it. Such a function is
+        still at work when this returns: its environment has to be ended.
         """
+        request_id = request_id or str(uuid.uuid4())
         if self.ended:
-            return self.ended
+            return self.ended(request_id)
         if len(event) > MAX_EVENT:
             return Result.error(
-                "RequestTooLarge", f"the event has {len(event)} bytes, Lambda takes {MAX_EVENT}"
+                TOO_LARGE, f"the event has {len(event)} bytes, Lambda takes {MAX_EVENT}"
             )
-        invocation = _Invocation(event, seconds)
-        self._open[invocation.request_id] = invocation
+        invocation = _Invocation(event, seconds, request_id, taken, late or timed_out(seconds))
+        self._open[request_id] = invocation
         self._queue.put_nowait(invocation)
         try:
             return await invocation.result
         finally:
             invocation.result.cancel()  # where the caller was cancelled, nobody waits for it
-            del self._open[invocation.request_id]
+            del self._open[request_id]
 
-    def end(self, result: Result) -> None:
-        """The runtime is gone: every open and every later invocation comes to this result."""
-        self.ended = self.ended or result
+    def end(self, ending: Ending) -> None:
+        """The runtime is gone: so every open and every later invocation ends."""
+        self.ended = self.ended or ending
         self.ready.set()
         for invocation in self._open.values():
-            invocation.settle(self.ended)
+            invocation.settle(self.ended(invocation.request_id))
 
     async def _next(self, request: web.Request) -> web.Response:
         from aiohttp import web
@@ -138,10 +165,9 @@ class RuntimeApi:
         try:
             invocation.settle(Result(await request.read()))
         except web.HTTPRequestEntityTooLarge:
-            error = "Function.ResponseSizeTooLarge"
             message = f"Response payload size exceeded maximum of {MAX_RESPONSE} bytes"
-            invocation.settle(Result.error(error, message))
-            return _refusal(413, error, message)
+            invocation.settle(Result.error(RESPONSE_TOO_LARGE, message))
+            return _refusal(413, RESPONSE_TOO_LARGE, message)
         return _accepted()
 
     async def _error(self, request: web.Request) -> web.Response:
@@ -151,7 +177,8 @@ class RuntimeApi:
         return _accepted()
 
     async def _init_error(self, request: web.Request) -> web.Response:
-        self.end(await _reported(request))
+        result = await _reported(request)
+        self.end(lambda _: result)
         return _accepted()
 
 
@@ -176,7 +203,7 @@ async def serving(function_arn: str) -> AsyncIterator[RuntimeApi]:
         api.port = runner.addresses[0][1]
         yield api
     finally:
-        api.end(Result.error("Runtime.ExitError", "the function's environment was ended"))
+        api.end(by_platform("Runtime.ExitError", "the function's environment was ended"))
         await runner.cleanup()
 
 
