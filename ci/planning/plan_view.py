@@ -53,15 +53,15 @@ def _lines(plan: Plan) -> Iterator[str]:
     yield "Settings"
     for option in OPTIONS:
         value = _shown(getattr(plan.settings, option.name))
-        yield f"  {option.flag:<20}{value:<38}{plan.settings.origins[option.name]}".rstrip()
+        yield f"  {option.flag:<24}{value:<38}{plan.settings.origins[option.name]}".rstrip()
     yield "\nBuild"
     for name, fact in (
         ("build tag", build.build),
         ("commit", build.commit),
         ("deployed by tag", build.deployment_tag),
     ):
-        yield f"  {name:<20}{fact.value if fact else '-':<38}{fact.origin if fact else 'unknown'}"
-    yield f"  {'tags':<20}{', '.join(build.tags)}"
+        yield f"  {name:<24}{fact.value if fact else '-':<38}{fact.origin if fact else 'unknown'}"
+    yield f"  {'tags':<24}{', '.join(build.tags)}"
     yield "\nPulled, each resolved to a digest once"
     given = plan.given_bases
     for base, users in plan.bases.items():
