@@ -81,6 +81,9 @@ def install(cloud: Callable[[str], Cloud]) -> Engines:
 
     engines = Engines(cloud)
 
+    class Refusal(ServiceException):
+        """Of our own module: moto looks for the errors of a service by its exception's module."""
+
     class CloudFormation(BaseResponse):
         """One request."""
 
@@ -95,10 +98,10 @@ def install(cloud: Callable[[str], Cloud]) -> Engines:
                 try:
                     result = action(engines.store(self.region), self.params)
                 except Refused as error:
-                    result = ServiceException(error.code, str(error))
+                    result = Refusal(error.code, str(error))
             else:
                 what = f"The local cloud's CloudFormation does not know {name}."
-                result = ServiceException("InvalidAction", what)
+                result = Refusal("InvalidAction", what)
             status, headers, body = self.serialized(ActionResult(result))
             headers, body = self._enrich_response(headers, body)
             return status, headers, body
