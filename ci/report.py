@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from ci.building.outcome import Outcome
 from ci.deploy.outcome import Kept, StackOutcome
@@ -64,8 +64,8 @@ class Report:
             "started": self.started.isoformat(timespec="milliseconds"),
             "seconds": round(self.seconds, 3),
             "outcome": self.outcome,
-            "error": _error(self.error),
-            "deployment_tag": self.deployment_tag,
+            "error": told_error(self.error),
+            "deployment_tag": self.deployment_tag or None,
             "layer": _image(self.layer) if self.layer else None,
             "bases": dict(self.bases),
             "stand_ins": list(self.stand_ins),
@@ -76,7 +76,14 @@ class Report:
         }
 
 
-def write(report: Report, directory: Path) -> Path:
+class Told(Protocol):
+    """A report of any kind."""
+
+    def as_json(self) -> dict[str, Any]:
+        """The report as its schema has it."""
+
+
+def write(report: Told, directory: Path) -> Path:
     """Writes ``report.json``, whole or not at all. Raises PipelineError where it cannot."""
     path = directory / "report.json"
     fresh = directory / f".report.json.{os.getpid()}"
@@ -185,14 +192,14 @@ def _image(outcome: Outcome) -> dict[str, Any]:
             for phase in outcome.phases
         ],
         "bytes": asdict(outcome.bytes) if outcome.bytes else None,
-        "error": _error(outcome.error),
+        "error": told_error(outcome.error),
         "log": outcome.log or None,
     }
 
 
 def _stack(stack: PackagedStack | StackOutcome) -> dict[str, Any]:
     if isinstance(stack, StackOutcome):
-        return _deployed(stack)
+        return told_stack(stack)
     return {
         "name": stack.name,
         "template": str(stack.template),
@@ -204,11 +211,12 @@ def _stack(stack: PackagedStack | StackOutcome) -> dict[str, Any]:
         "uploaded": list(stack.uploaded),
         "seconds": round(stack.seconds, 3),
         "notes": list(stack.notes),
-        "error": _error(stack.error),
+        "error": told_error(stack.error),
     }
 
 
-def _deployed(stack: StackOutcome) -> dict[str, Any]:
+def told_stack(stack: StackOutcome) -> dict[str, Any]:
+    """A stack as the report's schema has it."""
     return {
         "name": stack.name,
         "template": stack.template,
@@ -218,11 +226,12 @@ def _deployed(stack: StackOutcome) -> dict[str, Any]:
         "status": stack.status,
         "why": stack.why,
         "seconds": round(stack.seconds, 3),
-        "error": _error(stack.error),
+        "error": told_error(stack.error),
     }
 
 
-def _error(error: PipelineError | None) -> dict[str, str] | None:
+def told_error(error: PipelineError | None) -> dict[str, str] | None:
+    """An error as the report's schema has it."""
     if error is None:
         return None
     kind = getattr(error, "kind", type(error).__name__)
