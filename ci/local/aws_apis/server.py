@@ -40,13 +40,12 @@ def _mend(port: int, surroundings: Surroundings, api: LocalApi) -> None:
     """Puts our parts in the places of moto's, before moto has made any of its services."""
     from moto.core.config import default_user_config
 
-    from ci.local.aws_apis import moto_lambda
+    from ci.local.aws_apis import mends
     from ci.local.aws_apis.cloudformation import api as cloudformation
 
-    default_user_config["lambda"] = {"use_docker": False}
     default_user_config["stepfunctions"] = {"execute_state_machine": True}
     default_user_config["iam"] = {"load_aws_managed_policies": True}
-    moto_lambda.install(surroundings)
+    mends.install(surroundings)
     api.engines = cloudformation.install(
         lambda region: Cloud(ACCOUNT, region, "", _LOCAL_CREDENTIALS, port)
     )

@@ -13,7 +13,7 @@ from email.message import Message
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from ci.local.aws_apis.images import NoImage, resolved
+from ci.local.aws_apis.mends.account_images import NoImage, resolved
 from ci.local.aws_apis.surroundings import Surroundings
 
 _KEPT = ("LoggingConfig", "DeadLetterConfig", "FileSystemConfigs")
