@@ -32,6 +32,15 @@ def run(
         from ci.deploy import command
 
         return command.run(settings, environ, home, out, err)
+    if settings.command == "rehearse" and not settings.only:
+        from ci.rehearsal import command as rehearsal
+
+        if rehearsal.declared(settings):
+
+            def judged(chosen: Settings) -> Plan:
+                return planned(chosen, environ, home, start=True)
+
+            return rehearsal.rehearse(settings, environ, home, judged, out, err)
     if settings.command == "plan":
         return _show_plan(settings, environ, home, out)
     return _build(settings, environ, home, out, err)

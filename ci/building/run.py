@@ -83,10 +83,10 @@ async def opened(
     began = anyio.current_time()
     host = plan.registry.partition("/")[0]
     ours = await anyio.to_thread.run_sync(_account_logins, plan) if settings.target == "aws" else []
-    stands_in = await _needs_stand_in(plan, environ)
+    stands_in = await needs_stand_in(plan, environ)
     mirrors = settings.mirrors
     if stands_in:
-        mirrors = (*mirrors, (standin.UPSTREAM, _stand_in_host(host, home, environ)))
+        mirrors = (*mirrors, (standin.UPSTREAM, stand_in_host(host, home, environ)))
     ca_bundle = str(settings.ca_bundle.absolute()) if settings.ca_bundle else None
     logins = of_docker(environ) | {login.host: login for login in ours}
     async with AsyncExitStack() as stack:
@@ -149,7 +149,7 @@ def _account_logins(plan: Plan) -> list[Login]:
     return aws.ecr_logins([host, *(base.host for base in plan.bases)])
 
 
-async def _needs_stand_in(plan: Plan, environ: Mapping[str, str]) -> tuple[str, ...]:
+async def needs_stand_in(plan: Plan, environ: Mapping[str, str]) -> tuple[str, ...]:
     """The images that a stand-in has to serve; none where the real ones are to be had."""
     if not plan.settings.on_this_machine:
         return ()
@@ -161,7 +161,7 @@ async def _needs_stand_in(plan: Plan, environ: Mapping[str, str]) -> tuple[str, 
     return ours
 
 
-def _stand_in_host(host: str, home: Home, environ: Mapping[str, str]) -> str:
+def stand_in_host(host: str, home: Home, environ: Mapping[str, str]) -> str:
     """The registry of the stand-in: always one of this machine."""
     return host if is_loopback(host) else local_registry.ensure(home, environ).host
 

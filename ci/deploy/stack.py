@@ -101,7 +101,7 @@ class _Deployment:
             self._say("no changes")
             return "unchanged"
         try:
-            self.changes = await self._with_images(change_set)
+            self.changes = await with_images(desk, change_set, job.images)
             for line in changes.lines(self.changes):
                 self._say(line)
             self._judge()
@@ -114,20 +114,6 @@ class _Deployment:
         if self._policy_of_the_update() != job.policy or change_set.creates:
             await self._set_policy(change_set.stack_id, job.policy)
         return "created" if change_set.creates else "updated"
-
-    async def _with_images(self, change_set: ChangeSet) -> tuple[Change, ...]:
-        """The changes, with the images of the functions that get another one."""
-
-        async def one(change: Change) -> Change:
-            if not changes.touches_code(change):
-                return change
-            before = None
-            if change.action != "added" and change.physical_id:
-                before = await running.image_of(self._desk, change.physical_id)
-            after = self._job.images.get(change.place, "")
-            return changes.with_image(change, before.digest if before else "", after)
-
-        return tuple((await together(change_set.changes, one)).values())
 
     def _judge(self) -> None:
         """Raises Refused where data would be lost, and nobody has allowed it."""
@@ -184,6 +170,24 @@ class _Deployment:
 
     def _say(self, text: str) -> None:
         self._desk.say(f"{self._job.name}: {text}")
+
+
+async def with_images(
+    desk: Desk, change_set: ChangeSet, images: Mapping[str, str]
+) -> tuple[Change, ...]:
+    """The changes, with the images of the functions that get another one; ``images`` are the
+    digests to come, by place."""
+
+    async def one(change: Change) -> Change:
+        if not changes.touches_code(change):
+            return change
+        before = None
+        if change.action != "added" and change.physical_id:
+            before = await running.image_of(desk, change.physical_id)
+        after = images.get(change.place, "")
+        return changes.with_image(change, before.digest if before else "", after)
+
+    return tuple((await together(change_set.changes, one)).values())
 
 
 def failed(name: str, ending: events.Ending) -> PipelineError:
