@@ -268,7 +268,7 @@ def _is_gone(error: Any) -> bool:
 
 
 def _refused(stack: str, error: Any) -> Exception:
-    """CloudFormation's refusal as the user's, where somebody else is the reason."""
+    """CloudFormation's refusal as the user's, where it is about the stack."""
     code = error.response["Error"].get("Code", "")
     said = error.response["Error"].get("Message", "")
     fix = "run again when that is done; the new change set then starts from what it made"
@@ -278,4 +278,6 @@ def _refused(stack: str, error: Any) -> Exception:
     if code in ("InvalidChangeSetStatus", "InvalidChangeSetStatusException") or _is_gone(error):
         what = f"was changed by somebody else since its change set was made ({said})"
         return Overtaken(where, what, fix)
+    if code in ("ValidationError", "InsufficientCapabilitiesException"):
+        return PipelineError(where, f"CloudFormation refuses it: {said}", "mend what it names")
     return error  # type: ignore[no-any-return]

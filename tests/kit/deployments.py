@@ -26,6 +26,19 @@ SCHEMA = json.loads((Path(__file__).parents[2] / "docs/report.schema.json").read
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/any"
 
 
+def roles(port: int) -> None:
+    """Makes the roles that functions and CloudFormation take on here: ``any`` and ``other``."""
+    iam = boto3.client(
+        "iam", region_name="us-east-1", endpoint_url=f"http://localhost:{port}",
+        aws_access_key_id="test", aws_secret_access_key="test",
+    )  # fmt: skip
+    services = ["lambda.amazonaws.com", "cloudformation.amazonaws.com"]
+    trust = [{"Effect": "Allow", "Principal": {"Service": services}, "Action": "sts:AssumeRole"}]
+    document = json.dumps({"Version": "2012-10-17", "Statement": trust})
+    for name in ("any", "other"):
+        iam.create_role(RoleName=name, AssumeRolePolicyDocument=document)
+
+
 @dataclass(frozen=True)
 class Result:
     """How a command ended; ``report`` is empty where none was written."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import boto3
 import pytest
 from kit import registries
-from kit.deployments import World
+from kit.deployments import World, roles
 
 from ci.home import Home
 from ci.local.aws_apis import daemon
@@ -31,6 +31,7 @@ def local_cloud(
 ) -> Iterator[tuple[Home, int, Iterator[str]]]:
     home = Home(tmp_path_factory.mktemp("home"))
     cloud = daemon.ensure(home, os.environ, registry_host=registry)
+    roles(cloud.port)
     yield home, cloud.port, iter(_REGIONS)
     daemon.stop(home)
 
