@@ -41,6 +41,25 @@ ACTIONS: Mapping[str, Action] = {
 }
 
 
+_UNSERVED = (
+    "DeploymentConfig", "DeploymentMode", "ImportExistingResources", "IncludeNestedStacks",
+    "ResourceTypes", "ResourcesToImport", "RollbackConfiguration", "StackPolicyDuringUpdateBody",
+    "StackPolicyDuringUpdateURL", "StackPolicyURL",
+)  # fmt: skip
+"""Arguments that would change what an action does, and that nothing here carries out."""
+
+
+def answer(store: Store, name: str, asked: Mapping[str, Any]) -> dict[str, Any]:
+    """What an action answers. Raises Refused."""
+    if name not in ACTIONS:
+        what = f"The local cloud's CloudFormation does not know {name}."
+        raise Refused(what, "InvalidAction")
+    for argument in _UNSERVED:
+        if asked.get(argument) not in (None, False, "false", [], {}, ""):
+            raise Refused(f"The local cloud's CloudFormation does not know {argument}.")
+    return ACTIONS[name](store, asked)
+
+
 class Engines:
     """The engine of each region, made when it is first asked."""
 
@@ -92,16 +111,11 @@ def install(cloud: Callable[[str], Cloud]) -> Engines:
             self.automated_parameter_parsing = True
 
         def call_action(self) -> Any:
-            name = self._get_action()
             result: object
-            if action := ACTIONS.get(name):
-                try:
-                    result = action(engines.store(self.region), self.params)
-                except Refused as error:
-                    result = Refusal(error.code, str(error))
-            else:
-                what = f"The local cloud's CloudFormation does not know {name}."
-                result = Refusal("InvalidAction", what)
+            try:
+                result = answer(engines.store(self.region), self._get_action(), self.params)
+            except Refused as error:
+                result = Refusal(error.code, str(error))
             status, headers, body = self.serialized(ActionResult(result))
             headers, body = self._enrich_response(headers, body)
             return status, headers, body

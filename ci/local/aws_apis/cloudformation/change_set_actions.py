@@ -6,6 +6,9 @@ Source: AWS CloudFormation API Reference, CreateChangeSet and the other actions 
 from __future__ import annotations
 
 import re
+import sys
+import threading
+import traceback
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -39,18 +42,13 @@ def create_change_set(store: Store, asked: Mapping[str, Any]) -> dict[str, Any]:
         )
     if kind not in ("CREATE", "UPDATE"):
         raise Refused(f"ChangeSetType {kind} is not supported by the local cloud")
-    with store.lock:
-        stack = store.find(stack_name)
-        fresh = stack is None or stack.status == "REVIEW_IN_PROGRESS"
-        if stack is not None:
-            _judge_state(stack, kind, name)
-        elif kind == "UPDATE":
-            raise Refused(f"Stack [{stack_name}] does not exist")
+    stack = _target(store, stack_name, kind, name)
+    fresh = stack is None or stack.status == "REVIEW_IN_PROGRESS"
     request = requests.given(store, None if fresh else stack, asked)
     if not transforms.uses(request.template):
         request = requests.transformed(store, stack_name, stack.id if stack else "", request)
     with store.lock:
-        stack = store.find(stack_name)
+        stack = _target(store, stack_name, kind, name)
         if stack is None:
             stack = new_stack(store, stack_name, request, "REVIEW_IN_PROGRESS")
             stack.told("REVIEW_IN_PROGRESS", "User Initiated")
@@ -62,8 +60,19 @@ def create_change_set(store: Store, asked: Mapping[str, Any]) -> dict[str, Any]:
             on_failure=str(asked.get("OnStackFailure") or "ROLLBACK"),
         )  # fmt: skip
         stack.change_sets[name] = made
-    in_background(stack, lambda: _evaluate(store, stack, made))
+    threading.Thread(target=_evaluate, args=(store, stack, made), daemon=True).start()
     return {"Id": made.id, "StackId": stack.id}
+
+
+def _target(store: Store, stack_name: str, kind: str, name: str) -> Stack | None:
+    """The stack that a change set is for; None where it is to be made. Raises Refused."""
+    stack = store.find(stack_name)
+    if stack is None or not stack.alive:
+        if kind == "UPDATE":
+            raise Refused(f"Stack [{stack_name}] does not exist")
+        return None
+    _judge_state(stack, kind, name)
+    return stack
 
 
 def new_stack(store: Store, name: str, request: Any, status: str) -> Stack:
@@ -101,6 +110,12 @@ def _evaluate(store: Store, stack: Stack, made: ChangeSet) -> None:
     except Refused as error:
         with stack.lock:
             made.status, made.reason = "FAILED", str(error)
+        return
+    except Exception as error:
+        # Not foreseen: whoever waits must come to an end all the same, and the log has the rest.
+        traceback.print_exception(error, file=sys.stderr)
+        with stack.lock:
+            made.status, made.reason = "FAILED", f"Internal Failure: {error!r}"
         return
     with stack.lock:
         made.request, made.changes = request, tuple(found)
@@ -186,6 +201,7 @@ def delete_change_set(store: Store, asked: Mapping[str, Any]) -> dict[str, Any]:
 
 def execute_change_set(store: Store, asked: Mapping[str, Any]) -> dict[str, Any]:
     stack, each = found(store, asked)
+    requests.judge_role(store, each.request.role)
     with store.lock, stack.lock:
         if each.execution != "AVAILABLE":
             status = each.status if each.status != "CREATE_COMPLETE" else each.execution

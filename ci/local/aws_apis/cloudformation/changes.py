@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from ci.cfn_parameters import as_text
-from ci.local.aws_apis.cloudformation.evaluate import unknowns
 from ci.local.aws_apis.cloudformation.lookups import Lookups, Standing, no_attribute, scope
 from ci.local.aws_apis.cloudformation.order import wishes
 from ci.local.aws_apis.cloudformation.outputs import evaluated
@@ -19,6 +18,7 @@ from ci.local.aws_apis.cloudformation.refusals import Refused
 from ci.local.aws_apis.cloudformation.resources import KINDS
 from ci.local.aws_apis.cloudformation.stacks import Request, Resource, Stack, Store
 from ci.local.aws_apis.cloudformation.template import get_atts
+from ci.local.aws_apis.cloudformation.values import unknowns
 from ci.local.aws_apis.cloudformation.wanted import Difference, Wanted, difference, wanted
 from ci.package.places import at
 

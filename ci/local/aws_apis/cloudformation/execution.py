@@ -10,11 +10,13 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 
+from ci.local.aws_apis.cloudformation.ending import Ending, Step, told_failed
+from ci.local.aws_apis.cloudformation.evaluate import Scope
 from ci.local.aws_apis.cloudformation.lookups import Lookups, Standing, scope
-from ci.local.aws_apis.cloudformation.making import Making
+from ci.local.aws_apis.cloudformation.making import Making, NotMade
 from ci.local.aws_apis.cloudformation.order import Wish, wishes
 from ci.local.aws_apis.cloudformation.outputs import evaluated, judge_exports
 from ci.local.aws_apis.cloudformation.policy import denied
@@ -22,8 +24,6 @@ from ci.local.aws_apis.cloudformation.refusals import Refused
 from ci.local.aws_apis.cloudformation.resources.kind import Failed
 from ci.local.aws_apis.cloudformation.stacks import Request, Resource, Stack, Store
 from ci.local.aws_apis.cloudformation.wanted import Difference, Wanted, difference, wanted
-
-_BY_USER = "User Initiated"
 
 
 def in_background(stack: Stack, work: Callable[[], None]) -> None:
@@ -35,28 +35,17 @@ def in_background(stack: Stack, work: Callable[[], None]) -> None:
             work()
         except Exception as error:
             traceback.print_exception(error, file=sys.stderr)
-            word = stack.status.removesuffix("_IN_PROGRESS")
+            word = next(each for each in _WORDS if each in stack.status)
             stack.told(f"{word}_FAILED", f"Internal Failure: {error!r}")
 
     threading.Thread(target=run, name=f"stack {stack.name}", daemon=True).start()
 
 
-@dataclass(frozen=True)
-class _Step:
-    """Something done in an update, to be undone where it fails.
-
-    ``before`` None: the resource was added. ``after`` is what was wanted, ``made`` the result,
-    None where that failed.
-    """
-
-    before: Resource | None
-    after: Wanted
-    made: Resource | None
-    replaced: bool = False
+_WORDS = ("UPDATE_ROLLBACK", "ROLLBACK", "UPDATE", "CREATE", "DELETE")
 
 
 class _Stop(Exception):
-    """The operation cannot go on; the reason has been told where it belongs."""
+    """The operation cannot go on; the reason is the stack's."""
 
 
 class Execution:
@@ -67,7 +56,8 @@ class Execution:
         self._stack = stack
         self._request = request
         self._making = Making(store, stack, request)
-        self._steps: list[_Step] = []
+        self._ending = Ending(stack, request, self._making)
+        self._steps: list[Step] = []
 
     def create(self) -> None:
         """From nothing, or from REVIEW_IN_PROGRESS."""
@@ -75,97 +65,94 @@ class Execution:
         try:
             self._apply()
         except _Stop as reason:
-            self._failed_create(str(reason))
+            self._undo_creation(str(reason))
             return
         stack.told("CREATE_COMPLETE")
 
-    def _failed_create(self, reason: str) -> None:
+    def _undo_creation(self, reason: str) -> None:
         stack = self._stack
         if stack.on_failure == "DO_NOTHING":
             stack.told("CREATE_FAILED", reason)
-            return
-        if stack.on_failure == "DELETE":
-            stack.told("DELETE_IN_PROGRESS", f"{reason} Delete requested by user.")
+        elif stack.on_failure == "DELETE":
+            stack.told("DELETE_IN_PROGRESS", f"{reason}Delete requested by user.")
             self.delete()
-            return
-        stack.told("ROLLBACK_IN_PROGRESS", f"{reason} Rollback requested by user.")
-        failed = self._delete_all(created=True)
-        stack.outputs, stack.imports = (), frozenset()
-        if failed:
-            stack.told("ROLLBACK_FAILED", _failed("delete", failed))
         else:
-            stack.told("ROLLBACK_COMPLETE")
+            stack.told("ROLLBACK_IN_PROGRESS", f"{reason}Rollback requested by user.")
+            if failed := self._ending.delete_all(created=True):
+                stack.told("ROLLBACK_FAILED", told_failed("delete", failed))
+            else:
+                stack.told("ROLLBACK_COMPLETE")
 
     def update(self) -> None:
         stack = self._stack
-        before = (stack.request, stack.outputs, stack.imports, dict(stack.resources))
         try:
-            self._judge_removals()
             self._apply()
         except _Stop as reason:
             stack.told("UPDATE_ROLLBACK_IN_PROGRESS", str(reason))
-            stack.request, stack.outputs, stack.imports = before[:3]
-            self._roll_back()
+            self._ending.roll_back(self._steps)
             return
         stack.updated = datetime.now(UTC)
         stack.told("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS")
-        self._clean_up()
+        self._ending.clean_up()
         stack.told("UPDATE_COMPLETE")
 
-    def delete(self, retained: Iterable[str] = ()) -> None:
+    def delete(self, retained: Iterable[str] = (), *, forced: bool = False) -> None:
         stack = self._stack
         for name in retained:
             if resource := stack.resources.pop(name, None):
                 self._making.skip(resource)
-        failed = self._delete_all()
-        if failed:
-            stack.told("DELETE_FAILED", _failed("delete", failed))
+        if failed := self._ending.delete_all(forced=forced):
+            stack.told("DELETE_FAILED", told_failed("delete", failed))
             return
-        stack.outputs, stack.imports = (), frozenset()
-        stack.change_sets.clear()
-        stack.deleted = datetime.now(UTC)
-        stack.told("DELETE_COMPLETE")
+        with stack.lock:
+            stack.outputs, stack.imports = (), frozenset()
+            stack.change_sets.clear()
+            stack.deleted = datetime.now(UTC)
+            stack.told("DELETE_COMPLETE")
 
     def _apply(self) -> None:
         """Makes the stack what the request says. Raises _Stop."""
         stack, lookups = self._stack, Lookups(self._store)
-        standing = Standing(stack.resources)
         try:
-            meaning = scope(self._store, stack, self._request, standing, lookups)
+            meaning = scope(self._store, stack, self._request, Standing(stack.resources), lookups)
             order = wishes(self._request.template.plain, meaning.conditions)
         except Refused as error:
-            raise _Stop(str(error)) from error
-        for wish in order:
-            try:
-                after = wanted(wish, meaning, self._request.tags)
-            except Refused as error:
-                self._unresolved(wish, str(error))
-                raise _Stop(_failed(self._word(wish).lower(), [wish.logical_id])) from error
-            self._make(after)
+            raise _Stop(f"{error} ") from error
         asked = {wish.logical_id for wish in order}
+        for name, resource in list(stack.resources.items()):
+            if name not in asked:
+                self._judge_policy("Delete", resource)
+        for wish in order:
+            self._make(self._resolved(wish, meaning))
+        self._finish(meaning, lookups, asked)
+
+    def _resolved(self, wish: Wish, meaning: Scope) -> Wanted:
+        try:
+            return wanted(wish, meaning, self._request.tags)
+        except Refused as error:
+            before = self._stack.resources.get(wish.logical_id)
+            word = "UPDATE" if before else "CREATE"
+            blank = before or Resource(
+                wish.logical_id, wish.type, "", {}, {}, {}, "Delete", "Delete", None, wish.needs,
+                "", "", datetime.now(UTC),
+            )  # fmt: skip
+            self._making.refuse(blank, word, str(error))
+            raise _Stop(told_failed(word.lower(), [wish.logical_id])) from error
+
+    def _finish(self, meaning: Scope, lookups: Lookups, asked: set[str]) -> None:
+        """The stack as it is from now on: outputs, imports, what it has no longer."""
+        stack = self._stack
         try:
             outputs = tuple(evaluated(meaning).values())
             with self._store.lock:
                 judge_exports(self._store, stack, outputs)
                 stack.outputs, stack.imports = outputs, frozenset(lookups.imports)
         except Refused as error:
-            raise _Stop(str(error)) from error
+            raise _Stop(f"{error} ") from error
         with stack.lock:
             for name in [name for name in stack.resources if name not in asked]:
                 stack.leftovers.append(stack.resources.pop(name))
             stack.request = self._request
-
-    def _word(self, wish: Wish) -> str:
-        return "UPDATE" if wish.logical_id in self._stack.resources else "CREATE"
-
-    def _unresolved(self, wish: Wish, reason: str) -> None:
-        before = self._stack.resources.get(wish.logical_id)
-        now = datetime.now(UTC)
-        blank = before or Resource(
-            wish.logical_id, wish.type, "", {}, {}, {}, "Delete", "Delete", None, wish.needs, "",
-            "", now,
-        )  # fmt: skip
-        self._making.refuse(blank, self._word(wish), reason)
 
     def _make(self, after: Wanted) -> None:
         """One resource of the request. Raises _Stop."""
@@ -176,18 +163,21 @@ class Execution:
             return
         differs = difference(before, after)
         if not differs.touches:
-            if differs or before.needs != after.wish.needs:
-                stack.resources[name] = self._making.adopt(before, after)
-            return
-        replaces = bool(differs.replacing)
-        self._judge_policy("Replace" if replaces else "Modify", before)
-        if replaces:
+            with stack.lock:
+                stack.resources[name] = replace(
+                    before,
+                    deletion=after.deletion,
+                    replacement=after.replacement,
+                    metadata=after.metadata,
+                    needs=after.wish.needs,
+                )
+        elif differs.replacing:
+            self._judge_policy("Replace", before)
             self._judge_name(before, after, differs)
-            self._step(
-                before, after, lambda: self._making.create(after, before.physical_id), replaced=True
-            )
+            self._step(before, after, lambda: self._making.create(after, before), replaced=True)
             stack.leftovers.append(before)
         else:
+            self._judge_policy("Modify", before)
             self._step(before, after, lambda: self._making.update(before, after))
 
     def _step(
@@ -202,13 +192,13 @@ class Execution:
         try:
             made = work()
         except Failed as error:
-            self._steps.append(_Step(before, after, None, replaced))
-            if before is None:
+            part = error.resource if isinstance(error, NotMade) else None
+            self._steps.append(Step(before, after, part, replaced))
+            if part and before is None:
                 with self._stack.lock:
-                    blank = self._making.blank(after)
-                    self._stack.resources[name] = _with(blank, "CREATE_FAILED", str(error))
-            raise _Stop(_failed("update" if before else "create", [name])) from error
-        self._steps.append(_Step(before, after, made, replaced))
+                    self._stack.resources[name] = part
+            raise _Stop(told_failed("update" if before else "create", [name])) from error
+        self._steps.append(Step(before, after, made, replaced))
         with self._stack.lock:
             self._stack.resources[name] = made
 
@@ -216,15 +206,7 @@ class Execution:
         why = denied(self._stack.policy, action, before.logical_id, before.type)
         if why:
             self._making.refuse(before, "UPDATE", why)
-            raise _Stop(_failed("update", [before.logical_id]))
-
-    def _judge_removals(self) -> None:
-        """What a stack policy says of deletions, before anything is done. Raises _Stop."""
-        stack = self._stack
-        kept = self._request.template.resources
-        for name, resource in stack.resources.items():
-            if name not in kept:
-                self._judge_policy("Delete", resource)
+            raise _Stop(told_failed("update", [before.logical_id]))
 
     def _judge_name(self, before: Resource, after: Wanted, differs: Difference) -> None:
         naming = after.kind.naming
@@ -234,105 +216,4 @@ class Execution:
                 f"replacing. Rename {before.physical_id} and update the stack again."
             )
             self._making.refuse(before, "UPDATE", reason)
-            raise _Stop(_failed("update", [before.logical_id]))
-
-    def _roll_back(self) -> None:
-        """What was done is undone, the last first."""
-        stack = self._stack
-        failed: list[str] = []
-        unwanted: list[Resource] = []
-        for step in reversed(self._steps):
-            name = step.after.wish.logical_id
-            with stack.lock:
-                if step.before is None:
-                    stack.resources.pop(name, None)
-                else:
-                    stack.resources[name] = step.before
-            if step.made and (step.before is None or step.replaced):
-                unwanted.append(step.made)
-            elif step.before and not step.replaced:
-                try:
-                    self._making.restore(step.before, step.made or step.after)
-                except Failed:
-                    failed.append(name)
-        stack.leftovers = []
-        if failed:
-            stack.told("UPDATE_ROLLBACK_FAILED", _failed("update", failed))
-            return
-        stack.told("UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS")
-        for resource in unwanted:
-            self._delete_or_leave(resource)
-        stack.told("UPDATE_ROLLBACK_COMPLETE")
-
-    def _clean_up(self) -> None:
-        """Deletes what was replaced or removed. What cannot be deleted is left behind, as AWS
-        does: the update itself succeeded."""
-        stack = self._stack
-        gone, stack.leftovers = stack.leftovers, []
-        for resource in _dependents_first(gone):
-            replaced = resource.logical_id in stack.resources
-            policy = resource.replacement if replaced else resource.deletion
-            if policy.startswith("Retain"):
-                self._making.skip(resource)
-            else:
-                self._delete_or_leave(resource)
-
-    def _delete_or_leave(self, resource: Resource) -> None:
-        try:
-            self._making.delete(resource)
-        except Failed:
-            return
-
-    def _delete_all(self, *, created: bool = False) -> list[str]:
-        """Deletes every resource, dependents first; ``created`` where a creation is undone.
-
-        The logical ids of those that could not be deleted; what they need stays, too.
-        """
-        stack = self._stack
-        failed: list[str] = []
-        needed: set[str] = set()
-        for resource in _dependents_first(list(stack.resources.values())):
-            name = resource.logical_id
-            if name in needed:
-                needed |= resource.needs
-                continue
-            if resource.physical_id:
-                if self._retained(resource, created=created):
-                    self._making.skip(resource)
-                else:
-                    try:
-                        self._making.delete(resource)
-                    except Failed:
-                        failed.append(name)
-                        needed |= resource.needs
-                        continue
-            with stack.lock:
-                stack.resources.pop(name, None)
-        return failed
-
-    def _retained(self, resource: Resource, *, created: bool) -> bool:
-        if created and self._request.retain_except_on_create:
-            return False
-        policy = resource.deletion
-        return policy == "Retain" or (policy == "RetainExceptOnCreate" and not created)
-
-
-def _dependents_first(resources: list[Resource]) -> list[Resource]:
-    found: list[Resource] = []
-    waiting = list(resources)
-    while waiting:
-        needed = {name for each in waiting for name in each.needs}
-        ready = [each for each in waiting if each.logical_id not in needed]
-        # Records of different updates may name each other: the newest first, then.
-        ready = ready or waiting[-1:]
-        found += reversed(ready)
-        waiting = [each for each in waiting if each not in ready]
-    return found
-
-
-def _with(resource: Resource, status: str, reason: str) -> Resource:
-    return replace(resource, status=status, reason=reason)
-
-
-def _failed(word: str, names: list[str]) -> str:
-    return f"The following resource(s) failed to {word}: [{', '.join(names)}]. "
+            raise _Stop(told_failed("update", [before.logical_id]))

@@ -6,10 +6,11 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from ci.local.aws_apis.cloudformation.evaluate import Scope, Unknown, conditions
+from ci.local.aws_apis.cloudformation.evaluate import Scope, conditions
 from ci.local.aws_apis.cloudformation.refusals import Refused
 from ci.local.aws_apis.cloudformation.resources import KINDS
 from ci.local.aws_apis.cloudformation.stacks import Request, Resource, Stack, Store
+from ci.local.aws_apis.cloudformation.values import Unknown
 
 
 class Lookups:

@@ -22,6 +22,14 @@ _REPLACING = (
 )
 
 
+class NotMade(Failed):
+    """A resource could not be made; ``resource`` has a physical id where part of it is there."""
+
+    def __init__(self, reason: str, resource: Resource) -> None:
+        super().__init__(reason)
+        self.resource = resource
+
+
 class Making:
     """Makes the resources of one stack, for one request."""
 
@@ -30,63 +38,55 @@ class Making:
         self._stack = stack
         self._request = request
 
-    def create(self, after: Wanted, physical: str = "") -> Resource:
-        """A new resource; where it replaces one, ``physical`` is the old. Raises Failed."""
-        blank = self._resource(
-            after, physical, {}, "CREATE_IN_PROGRESS" if not physical else "UPDATE_IN_PROGRESS"
-        )
-        word = "UPDATE" if physical else "CREATE"
-        reason = ""
-        if physical:
-            reason = _REPLACING
-        self._tell(blank, f"{word}_IN_PROGRESS", reason)
-        return self._done(blank, word, lambda: self._create(after))
+    def create(self, after: Wanted, replaced: Resource | None = None) -> Resource:
+        """A new resource, in the place of ``replaced``. Raises NotMade."""
+        blank = _resource(after, replaced.physical_id if replaced else "", {})
+        word, reason = ("UPDATE", _REPLACING) if replaced else ("CREATE", "")
+        told = self._tell(blank, f"{word}_IN_PROGRESS", reason)
+        if replaced is None:
+            with self._stack.lock:
+                self._stack.resources[blank.logical_id] = told
+        work = self._work(after)
 
-    def _create(self, after: Wanted) -> Product:
-        after.kind.judge(after.properties)
-        return after.kind.create(self._work(after))
+        def make() -> Product:
+            after.kind.judge(after.properties)
+            return after.kind.create(work)
+
+        try:
+            return self._done(blank, word, make)
+        except Failed as error:
+            part = work.begun[-1] if work.begun else Product("")
+            raise NotMade(str(error), _with(blank, part, f"{word}_FAILED", str(error))) from error
 
     def update(self, before: Resource, after: Wanted) -> Resource:
         """The resource, changed in place. Raises Failed."""
-        kind = after.kind
-        changed = self._resource(after, before.physical_id, before.attributes, "UPDATE_IN_PROGRESS")
+        changed = _resource(after, before.physical_id, before.attributes)
         self._tell(changed, "UPDATE_IN_PROGRESS")
+        work = self._work(after, before)
 
-        def work() -> Product:
-            kind.judge(after.properties)
-            assert kind.update  # noqa: S101 - else it would be replaced
-            return kind.update(self._work(after, before))
+        def change() -> Product:
+            after.kind.judge(after.properties)
+            assert after.kind.update  # noqa: S101 - else it would be replaced
+            return after.kind.update(work)
 
-        return self._done(changed, "UPDATE", work)
+        return self._done(changed, "UPDATE", change)
 
     def restore(self, before: Resource, attempted: Wanted | Resource) -> None:
         """A resource as it was before an update of it was attempted. Raises Failed."""
-        kind = KINDS[before.type]
         self._tell(before, "UPDATE_IN_PROGRESS")
+        work = replace(self._of(before), before=attempted.properties, tags_before=attempted.tags)
 
-        def work() -> Product:
-            assert kind.update  # noqa: S101 - else it would have been replaced
-            return kind.update(
-                self._bare_work(
-                    before.logical_id,
-                    before.properties,
-                    before.tags,
-                    before.physical_id,
-                    before.attributes,
-                    attempted.properties,
-                    attempted.tags,
-                )
-            )
+        def change() -> Product:
+            update = KINDS[before.type].update
+            assert update  # noqa: S101 - else it would have been replaced
+            return update(work)
 
-        self._done(before, "UPDATE", work)
+        self._done(before, "UPDATE", change)
 
     def delete(self, resource: Resource) -> None:
         """Raises Failed where the service refuses."""
         self._tell(resource, "DELETE_IN_PROGRESS")
-        work = self._bare_work(
-            resource.logical_id, resource.properties, resource.tags, resource.physical_id,
-            resource.attributes, resource.properties, resource.tags,
-        )  # fmt: skip
+        work = self._of(resource)
         self._attempt(resource, "DELETE", lambda: KINDS[resource.type].delete(work))
         self._tell(resource, "DELETE_COMPLETE")
 
@@ -94,50 +94,34 @@ class Making:
         """It is no longer the stack's, and stays."""
         self._tell(resource, "DELETE_SKIPPED")
 
-    def adopt(self, before: Resource, after: Wanted) -> Resource:
-        """A resource of which only what the stack itself keeps has changed."""
-        return replace(
-            before,
-            deletion=after.deletion,
-            replacement=after.replacement,
-            metadata=after.metadata,
-            needs=after.wish.needs,
-        )
-
-    def refuse(self, resource: Resource, word: str, reason: str) -> Failed:
-        """A failure that no service told."""
+    def refuse(self, resource: Resource, word: str, reason: str) -> None:
+        """Tells a failure that is no service's."""
         self._tell(resource, f"{word}_FAILED", reason)
-        return Failed(reason)
-
-    def blank(self, after: Wanted) -> Resource:
-        """A resource that is still to be made."""
-        return self._resource(after, "", {}, "")
 
     def _done(self, resource: Resource, word: str, work: Callable[[], Product]) -> Resource:
-        product = self._attempt(resource, word, work)
-        done = replace(
-            resource, physical_id=product.physical_id, attributes=dict(product.attributes)
-        )
-        return self._tell(done, f"{word}_COMPLETE")
+        product: Product = self._attempt(resource, word, work)
+        status = f"{word}_COMPLETE"
+        done = _with(resource, product, status, "")
+        self._tell(done, status)
+        return done
 
     def _attempt(self, resource: Resource, word: str, work: Callable[[], Any]) -> Any:
         try:
             return work()
         except Exception as error:
-            reason = self._reason(error)
+            reason = self._reason(error, resource.type)
             self._tell(resource, f"{word}_FAILED", reason)
             raise Failed(reason) from error
 
-    def _reason(self, error: Exception) -> str:
+    def _reason(self, error: Exception, kind: str) -> str:
         """What AWS's events say when a service refuses."""
-        client_error = self._store.client("sts").exceptions.ClientError
-        if isinstance(error, client_error):
+        if isinstance(error, self._store.client("sts").exceptions.ClientError):
             answer = error.response
             status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 400)
-            message = answer["Error"].get("Message", "")
-            code = answer["Error"].get("Code", "")
+            message, code = (answer["Error"].get(key, "") for key in ("Message", "Code"))
+            service = kind.split("::")[1]
             return (
-                f'Resource handler returned message: "{message} (Service: {error.operation_name}, '
+                f'Resource handler returned message: "{message} (Service: {service}, '
                 f'Status Code: {status})" (HandlerErrorCode: {code})'
             )
         if isinstance(error, Failed | Misfit | Refused):
@@ -151,51 +135,36 @@ class Making:
         shown = json.dumps(dict(resource.properties), default=str)
         self._stack.told(status, reason, told, shown)
         with self._stack.lock:
-            if resource.logical_id in self._stack.resources:
-                kept = self._stack.resources[resource.logical_id]
-                if kept.physical_id == resource.physical_id:
-                    self._stack.resources[resource.logical_id] = replace(
-                        kept, status=status, reason=reason, changed=told.changed
-                    )
+            kept = self._stack.resources.get(resource.logical_id)
+            if kept and kept.physical_id == resource.physical_id:
+                self._stack.resources[resource.logical_id] = replace(
+                    kept, status=status, reason=reason, changed=told.changed
+                )
         return told
 
-    def _resource(
-        self, after: Wanted, physical: str, attributes: Mapping[str, Any], status: str
-    ) -> Resource:
-        return Resource(
-            after.wish.logical_id,
-            after.wish.type,
-            physical,
-            after.properties,
-            attributes,
-            after.tags,
-            after.deletion,
-            after.replacement,
-            after.metadata,
-            after.wish.needs,
-            status,
-            "",
-            datetime.now(UTC),
+    def _of(self, resource: Resource) -> Work:
+        """Work on a resource as it is."""
+        return replace(
+            self._blank(resource.logical_id, resource.properties, resource.tags),
+            physical_id=resource.physical_id,
+            attributes=resource.attributes,
+            before=resource.properties,
+            tags_before=resource.tags,
         )
 
     def _work(self, after: Wanted, before: Resource | None = None) -> Work:
+        blank = self._blank(after.wish.logical_id, after.properties, after.tags)
         if before is None:
-            return self._bare_work(after.wish.logical_id, after.properties, after.tags)
-        return self._bare_work(
-            after.wish.logical_id, after.properties, after.tags, before.physical_id,
-            before.attributes, before.properties, before.tags,
-        )  # fmt: skip
+            return blank
+        return replace(
+            blank,
+            physical_id=before.physical_id,
+            attributes=before.attributes,
+            before=before.properties,
+            tags_before=before.tags,
+        )
 
-    def _bare_work(
-        self,
-        name: str,
-        properties: Mapping[str, Any],
-        tags: Mapping[str, str],
-        physical_id: str = "",
-        attributes: Mapping[str, Any] | None = None,
-        before: Mapping[str, Any] | None = None,
-        tags_before: Mapping[str, str] | None = None,
-    ) -> Work:
+    def _blank(self, name: str, properties: Mapping[str, Any], tags: Mapping[str, str]) -> Work:
         cloud = self._store.cloud
         return Work(
             clients=self._store.client,
@@ -203,14 +172,38 @@ class Making:
             region=cloud.region,
             partition=cloud.pseudo_parameters("")["AWS::Partition"],
             stack=self._stack.name,
-            stack_id=self._stack.id,
             role=self._request.role,
+            capabilities=self._request.capabilities,
             logical_id=name,
             properties=properties,
             tags=tags,
-            physical_id=physical_id,
-            attributes=attributes or {},
-            before=before or {},
-            tags_before=tags_before or {},
-            capabilities=self._request.capabilities,
         )
+
+
+def _resource(after: Wanted, physical: str, attributes: Mapping[str, Any]) -> Resource:
+    return Resource(
+        after.wish.logical_id,
+        after.wish.type,
+        physical,
+        after.properties,
+        attributes,
+        after.tags,
+        after.deletion,
+        after.replacement,
+        after.metadata,
+        after.wish.needs,
+        "",
+        "",
+        datetime.now(UTC),
+    )
+
+
+def _with(resource: Resource, product: Product, status: str, reason: str) -> Resource:
+    return replace(
+        resource,
+        physical_id=product.physical_id,
+        attributes=dict(product.attributes),
+        status=status,
+        reason=reason,
+        changed=datetime.now(UTC),
+    )

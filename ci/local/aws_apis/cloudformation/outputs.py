@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ci.local.aws_apis.cloudformation.evaluate import Scope, Unknown
+from ci.local.aws_apis.cloudformation.evaluate import Scope
 from ci.local.aws_apis.cloudformation.refusals import Refused
 from ci.local.aws_apis.cloudformation.stacks import Output, Stack, Store
+from ci.local.aws_apis.cloudformation.values import Unknown
 
 
 def evaluated(scope: Scope) -> dict[str, Any]:

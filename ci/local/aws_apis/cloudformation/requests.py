@@ -38,7 +38,7 @@ def given(store: Store, stack: Stack | None, asked: Mapping[str, Any]) -> Reques
     else:
         wanted = {str(each["Key"]): str(each["Value"]) for each in tags}
     role = str(asked.get("RoleARN") or (kept.role if kept else ""))
-    _judge_role(store, role)
+    judge_role(store, role)
     notifications = asked.get("NotificationARNs")
     if notifications is None:
         notifications = kept.notifications if kept else ()
@@ -137,8 +137,11 @@ def judge_rules(store: Store, request: Request) -> None:
                 raise Refused(f"Template error: Rule {name}: Assertion failed: {told}")
 
 
-def _judge_role(store: Store, arn: str) -> None:
-    """A role must be there, and let CloudFormation take it."""
+def judge_role(store: Store, arn: str) -> None:
+    """A role must be there, and let CloudFormation take it. Raises Refused.
+
+    Source: AWS CloudFormation User Guide, "CloudFormation service role".
+    """
     if not arn:
         return
     client = store.client("iam")

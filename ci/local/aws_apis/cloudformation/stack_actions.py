@@ -6,6 +6,7 @@ Source: AWS CloudFormation API Reference, CreateStack, UpdateStack, DeleteStack,
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from ci.local.aws_apis.cloudformation import policy, requests
@@ -72,6 +73,10 @@ def delete_stack(store: Store, asked: Mapping[str, Any]) -> dict[str, Any]:
     if stack is None or not stack.alive:
         return {}
     retained = [str(each) for each in asked.get("RetainResources") or ()]
+    forced = asked.get("DeletionMode") == "FORCE_DELETE_STACK"
+    role = str(asked.get("RoleARN") or stack.request.role)
+    requests.judge_role(store, role)
+    request = replace(stack.request, role=role)
     with store.lock, stack.lock:
         if stack.status == "DELETE_IN_PROGRESS":
             return {}
@@ -81,17 +86,18 @@ def delete_stack(store: Store, asked: Mapping[str, Any]) -> dict[str, Any]:
             raise Refused(
                 f"Stack [{stack.name}] cannot be deleted while TerminationProtection is enabled"
             )
-        if retained and stack.status != "DELETE_FAILED":
+        if (retained or forced) and stack.status != "DELETE_FAILED":
             raise Refused(
-                "Invalid operation on stack [" + stack.id + "]. Resources can be retained only "
-                "for stacks in DELETE_FAILED state"
+                f"Invalid operation on stack [{stack.id}]. Resources can be retained, and a "
+                "deletion forced, only for stacks in DELETE_FAILED state"
             )
         before = stack.status
         stack.told("DELETE_IN_PROGRESS", "User Initiated")
         if used := _used_exports(store, stack):
             stack.told("DELETE_FAILED" if before == "DELETE_FAILED" else before, used)
             return {}
-    in_background(stack, lambda: Execution(store, stack, stack.request).delete(retained))
+    execution = Execution(store, stack, request)
+    in_background(stack, lambda: execution.delete(retained, forced=forced))
     return {}
 
 

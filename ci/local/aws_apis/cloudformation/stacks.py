@@ -103,8 +103,6 @@ class Stack:
     status: str
     request: Request
     reason: str = ""
-    parent: str = ""
-    root: str = ""
     updated: datetime | None = None
     deleted: datetime | None = None
     resources: dict[str, Resource] = field(default_factory=dict)

@@ -11,7 +11,7 @@ from typing import Any
 
 from ci import cfn_yaml
 from ci.cfn_yaml import CfnYamlError
-from ci.local.aws_apis.cloudformation.evaluate import VARIABLE
+from ci.local.aws_apis.cloudformation.intrinsics import VARIABLE
 from ci.local.aws_apis.cloudformation.refusals import Refused
 
 BODY_BYTES = 51_200

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ci.cfn_parameters import as_text
-from ci.local.aws_apis.cloudformation.evaluate import Scope, Unknown, normal, unknowns
+from ci.local.aws_apis.cloudformation.evaluate import Scope
 from ci.local.aws_apis.cloudformation.order import Wish
 from ci.local.aws_apis.cloudformation.refusals import Refused
 from ci.local.aws_apis.cloudformation.resources import KINDS
 from ci.local.aws_apis.cloudformation.resources.kind import Kind
 from ci.local.aws_apis.cloudformation.stacks import Resource
+from ci.local.aws_apis.cloudformation.values import Unknown, normal, unknowns
 from ci.package.places import at
 
 

@@ -24,11 +24,12 @@ def _create(work: Work) -> Product:
     if work.tags:
         arguments["Tags"] = listed(work.tags)
     table = work.call("dynamodb", "create_table", TableName=name, **arguments)["TableDescription"]
-    _settle(work, name)
     attributes = {"Arn": table["TableArn"]}
     if stream := table.get("LatestStreamArn"):
         attributes["StreamArn"] = stream
-    return Product(name, attributes)
+    made = work.begin(Product(name, attributes))
+    _settle(work, name)
+    return made
 
 
 def _update(work: Work) -> Product:

@@ -20,9 +20,11 @@ def _create(work: Work) -> Product:
     given = work.given("EncryptionConfiguration", "ImageScanningConfiguration") | _mutability(work)
     if work.tags:
         given["Tags"] = listed(work.tags)
-    made = work.call("ecr", "create_repository", repositoryName=name, **given)["repository"]
+    there = work.call("ecr", "create_repository", repositoryName=name, **given)["repository"]
+    attributes = {"Arn": there["repositoryArn"], "RepositoryUri": there["repositoryUri"]}
+    made = work.begin(Product(name, attributes))
     _put_policies(work, name)
-    return Product(name, {"Arn": made["repositoryArn"], "RepositoryUri": made["repositoryUri"]})
+    return made
 
 
 def _update(work: Work) -> Product:

@@ -18,9 +18,9 @@ def _create(work: Work) -> Product:
     with work.absent("events", _GONE):
         work.call("events", "describe_rule", Name=name, **_bus(work))
         raise Failed(f"{name} already exists")
-    arn = _put_rule(work, name)
+    made = work.begin(Product(name, {"Arn": _put_rule(work, name)}))
     _put_targets(work, name)
-    return Product(name, {"Arn": arn})
+    return made
 
 
 def _update(work: Work) -> Product:

@@ -42,8 +42,9 @@ def _create(work: Work) -> Product:
     if work.tags:
         given["Tags"] = dict(work.tags)
     function = work.call("lambda", "create_function", FunctionName=name, Code=_code(work), **given)
+    made = work.begin(Product(name, {"Arn": function["FunctionArn"]}))
     _reserve(work, name)
-    return Product(name, {"Arn": function["FunctionArn"]})
+    return made
 
 
 def _update(work: Work) -> Product:

@@ -20,10 +20,11 @@ def _create_role(work: Work) -> Product:
         "PermissionsBoundary",
     )  # fmt: skip
     role = work.call("iam", "create_role", RoleName=name, Tags=listed(work.tags), **given)["Role"]
+    made = work.begin(Product(name, {"Arn": role["Arn"], "RoleId": role["RoleId"]}))
     for arn in work.properties.get("ManagedPolicyArns", []):
         work.call("iam", "attach_role_policy", RoleName=name, PolicyArn=arn)
     _put_policies(work, name)
-    return Product(name, {"Arn": role["Arn"], "RoleId": role["RoleId"]})
+    return made
 
 
 def _update_role(work: Work) -> Product:
@@ -84,8 +85,9 @@ def _create_managed_policy(work: Work) -> Product:
     name = work.properties.get("ManagedPolicyName") or work.name(128)
     given = work.given("Path", "Description", "PolicyDocument")
     arn = work.call("iam", "create_policy", PolicyName=name, **given)["Policy"]["Arn"]
+    made = work.begin(Product(arn, {"PolicyArn": arn}))
     _attach(work, arn)
-    return Product(arn, {"PolicyArn": arn})
+    return made
 
 
 def _update_managed_policy(work: Work) -> Product:

@@ -30,7 +30,7 @@ class Work:
 
     ``properties`` are resolved and without tags; ``tags`` are its own and its stack's.
     ``physical_id``, ``attributes``, ``before`` and ``tags_before`` are what it is so far: blank for
-    one that is to be made.
+    one that is to be made. ``role`` and ``capabilities`` are the stack's.
     """
 
     clients: Callable[[str], Any]
@@ -38,8 +38,8 @@ class Work:
     region: str
     partition: str
     stack: str
-    stack_id: str
     role: str
+    capabilities: tuple[str, ...]
     logical_id: str
     properties: Mapping[str, Any]
     tags: Mapping[str, str]
@@ -47,7 +47,13 @@ class Work:
     attributes: Mapping[str, Any] = field(default_factory=dict)
     before: Mapping[str, Any] = field(default_factory=dict)
     tags_before: Mapping[str, str] = field(default_factory=dict)
-    capabilities: tuple[str, ...] = ()
+    begun: list[Product] = field(default_factory=list)
+
+    def begin(self, product: Product) -> Product:
+        """Notes that the resource is there, before more is done to it: if that fails, what is
+        there is deleted again."""
+        self.begun.append(product)
+        return product
 
     def call(self, service: str, method: str, **arguments: Any) -> dict[str, Any]:
         """One call of a service's API, arguments in the types that it takes.

@@ -20,11 +20,12 @@ def _create_key(work: Work) -> Product:
     tags = listed(work.tags, "TagKey", "TagValue")
     key = work.call("kms", "create_key", Tags=tags, **given)["KeyMetadata"]
     name = key["KeyId"]
+    made = work.begin(Product(name, {"Arn": key["Arn"], "KeyId": name}))
     if _on(work, "EnableKeyRotation", "false"):
         work.call("kms", "enable_key_rotation", KeyId=name, **work.given("RotationPeriodInDays"))
     if not _on(work, "Enabled", "true"):
         work.call("kms", "disable_key", KeyId=name)
-    return Product(name, {"Arn": key["Arn"], "KeyId": name})
+    return made
 
 
 def _on(work: Work, name: str, default: str) -> bool:

@@ -17,9 +17,10 @@ def _create(work: Work) -> Product:
     if work.tags:
         given["tags"] = dict(work.tags)
     work.call("logs", "create_log_group", logGroupName=name, **given)
+    made = work.begin(Product(name, {"Arn": work.arn("logs", f"log-group:{name}:*")}))
     if days := work.properties.get("RetentionInDays"):
         work.call("logs", "put_retention_policy", logGroupName=name, retentionInDays=days)
-    return Product(name, {"Arn": work.arn("logs", f"log-group:{name}:*")})
+    return made
 
 
 def _update(work: Work) -> Product:

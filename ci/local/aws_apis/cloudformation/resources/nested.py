@@ -19,6 +19,7 @@ def _create(work: Work) -> Product:
     stack_id = work.call("cloudformation", "create_stack", StackName=name, **_arguments(work))[
         "StackId"
     ]
+    work.begin(Product(stack_id))
     return _finished(work, stack_id, "CREATE_COMPLETE")
 
 

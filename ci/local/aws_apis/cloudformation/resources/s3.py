@@ -24,12 +24,6 @@ def _create_bucket(work: Work) -> Product:
         where["CreateBucketConfiguration"] = {"LocationConstraint": work.region}
     work.call("s3", "create_bucket", Bucket=name, **where,
               **work.given(ObjectLockEnabledForBucket="ObjectLockEnabled"))  # fmt: skip
-    try:
-        _configure(work, name)
-    except Exception:
-        # A bucket that could not be configured is not left behind: it has nothing in it.
-        work.call("s3", "delete_bucket", Bucket=name)
-        raise
     host = f"{name}.s3.{work.region}.amazonaws.com"
     attributes = {
         "Arn": f"arn:{work.partition}:s3:::{name}",
@@ -37,7 +31,9 @@ def _create_bucket(work: Work) -> Product:
         "DualStackDomainName": f"{name}.s3.dualstack.{work.region}.amazonaws.com",
         "RegionalDomainName": host,
     }
-    return Product(name, attributes)
+    made = work.begin(Product(name, attributes))
+    _configure(work, name)
+    return made
 
 
 def _update_bucket(work: Work) -> Product:

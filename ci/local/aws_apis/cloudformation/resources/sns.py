@@ -29,8 +29,9 @@ def _create_topic(work: Work) -> Product:
     if work.tags:
         given["Tags"] = listed(work.tags)
     arn = work.call("sns", "create_topic", Name=name, **given)["TopicArn"]
+    made = work.begin(Product(arn, {"TopicArn": arn, "TopicName": name}))
     _subscribe(work, arn)
-    return Product(arn, {"TopicArn": arn, "TopicName": name})
+    return made
 
 
 def _update_topic(work: Work) -> Product:
