@@ -120,6 +120,6 @@ def _is_client(node: ast.expr) -> bool:
     match node:
         case ast.Call(func=ast.Name("client" | "table")):
             return True
-        case ast.Name("ssm" | "states" | "glue"):
+        case ast.Name("ssm" | "states" | "glue" | "storage"):
             return True
     return False

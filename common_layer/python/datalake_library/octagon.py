@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -23,6 +24,9 @@ FAILED = "FAILED"
 RUNNING = "RUNNING"
 SUCCEEDED = "SUCCEEDED"
 
+MOVED_ON = (PROCESSING, COMPLETED, FAILED)
+"""An object whose way has begun, and more is known of it already."""
+
 
 def begin(execution: str, pipeline: str, **facts: Any) -> None:
     """An execution starts; repeated, it keeps its first start time."""
@@ -34,23 +38,30 @@ def begin(execution: str, pipeline: str, **facts: Any) -> None:
     )
 
 
-def progress(execution: str, **facts: Any) -> None:
-    """Something about an execution became known, such as the state of the job it waits for."""
+def progress(execution: str, unless: Mapping[str, Any] | None = None, **facts: Any) -> None:
+    """Something about an execution became known, such as the state of the job it waits for.
+
+    ``unless`` as in ``dynamo.update``: what is known already that this must not replace.
+    """
     dynamo.update(
         setting("EXECUTION_HISTORY_TABLE"),
         {"id": execution},
         {"last_updated_timestamp": _now(), **facts},
+        unless=unless,
     )
 
 
 def end(execution: str, pipeline: str, status: str, **facts: Any) -> None:
     """An execution ended, COMPLETED or FAILED; its pipeline's record tells it, too."""
     now = _now()
-    record = dynamo.update(
-        setting("EXECUTION_HISTORY_TABLE"),
-        {"id": execution},
-        {"pipeline": pipeline, "status": status, **facts},
-        first={"start_timestamp": now, "end_timestamp": now},
+    record = (
+        dynamo.update(
+            setting("EXECUTION_HISTORY_TABLE"),
+            {"id": execution},
+            {"pipeline": pipeline, "status": status, **facts},
+            first={"start_timestamp": now, "end_timestamp": now},
+        )
+        or {}
     )
     seconds = _parse(record["end_timestamp"]) - _parse(record["start_timestamp"])
     dynamo.update(
@@ -69,6 +80,25 @@ def end(execution: str, pipeline: str, status: str, **facts: Any) -> None:
 
 def execution(execution_id: str) -> dict[str, Any] | None:
     return dynamo.get(setting("EXECUTION_HISTORY_TABLE"), {"id": execution_id})
+
+
+def start(url: str, version: str, **facts: Any) -> bool:
+    """An object's way begins. False where it has begun for this version and moved on since: then
+    it is said for the second time, and there is nothing to do.
+
+    ``version`` is what differs between two ways, such as that of a newer content.
+    """
+    values = {"status": STARTED, "version": version, "last_updated_timestamp": _now(), **facts}
+    unless = {"version": [version], "status": MOVED_ON} if version else {}
+    return bool(dynamo.update(setting("OBJECT_METADATA_TABLE"), {"id": url}, values, unless=unless))
+
+
+def claim(url: str, result: str) -> str:
+    """The result in which an object has its place: the first that was ever claimed for it."""
+    values = {"last_updated_timestamp": _now()}
+    table = setting("OBJECT_METADATA_TABLE")
+    record = dynamo.update(table, {"id": url}, values, first={"result": result}) or {}
+    return record["result"]
 
 
 def note(url: str, status: str, **facts: Any) -> None:

@@ -4,7 +4,6 @@ from typing import Any
 
 from datalake_library import items, octagon
 from datalake_library.configuration import datasets, queues
-from datalake_library.errors import ConfigurationError, DataError
 from datalake_library.interfaces import s3, sqs
 
 
@@ -20,8 +19,9 @@ def _route_all(event: dict[str, Any]) -> int:
     for item in created:
         try:
             _route(item)
-        except (DataError, ConfigurationError) as error:
-            octagon.note(item.url, octagon.FAILED, error=str(error))
+        except Exception as error:
+            # Without a version: the next attempt begins anew.
+            octagon.note(item.url, octagon.FAILED, error=f"{error}", version="")
             raise
     return len(created)
 
@@ -36,5 +36,6 @@ def _route(item: s3.Object) -> None:
         "dataset": name,
         "pipeline": dataset.pipeline,
     }
-    items.send(queues.stage_a(team, dataset.pipeline), message, unique=item.version)
-    octagon.note(item.url, octagon.STARTED, dataset=f"{team}-{name}")
+    queue = queues.stage_a(team, dataset.pipeline)
+    if octagon.start(item.url, item.version, dataset=f"{team}-{name}"):
+        items.send(queue, message, unique=item.version)

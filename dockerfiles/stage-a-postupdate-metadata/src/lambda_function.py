@@ -11,9 +11,8 @@ def lambda_handler(item: Item, _context: object) -> Item:
     result = s3.Object(item["processed"]["bucket"], item["processed"]["key"])
     execution = item["execution"]
     queue = queues.stage_b(item["team"], item["dataset"])
-    # First what others depend on: a crash after it is repeated, and the queue takes it once.
-    items.send(queue, {**item, "bucket": result.bucket, "key": result.key}, unique=execution)
-    octagon.note(result.url, octagon.STARTED, source=source, execution=execution)
+    if octagon.start(result.url, execution, source=source, execution=execution):
+        items.send(queue, {**item, "bucket": result.bucket, "key": result.key}, unique=execution)
     octagon.note(source, octagon.COMPLETED, result=result.url)
     pipeline = f"{item['team']}-{item['pipeline']}-pre-stage"
     octagon.end(execution, pipeline, octagon.COMPLETED, result=result.url)

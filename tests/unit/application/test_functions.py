@@ -94,6 +94,40 @@ def test_in_a_queue_only_the_failed_message_stays(lake, invoke):
     assert [message["key"] for message in lake.messages("stage-a")] == [good]
 
 
+def test_an_event_that_comes_again_when_the_work_is_done_changes_nothing(lake, invoke):
+    item = upload(lake)
+    url = f"s3://central/{item['key']}"
+    invoke("routing-lambda", notification(item["key"]))
+    assert len(lake.messages("stage-a")) == 1
+    stage_a(invoke, item)
+    before = lake.record("octagon-ObjectMetadata", url)
+    invoke("routing-lambda", notification(item["key"]))
+    assert lake.messages("stage-a") == []
+    assert lake.record("octagon-ObjectMetadata", url) == before
+
+
+def test_what_failed_on_its_way_into_the_queue_is_sent_by_the_next_attempt(lake, invoke):
+    item = upload(lake)
+    lake.sqs.delete_queue(QueueUrl=lake.queues["stage-a"])
+    with pytest.raises(Exception, match="does not exist"):
+        invoke("routing-lambda", notification(item["key"]))
+    record = lake.record("octagon-ObjectMetadata", f"s3://central/{item['key']}")
+    assert record["status"] == "FAILED"
+    assert "does not exist" in record["error"]
+    lake.sqs.create_queue(QueueName="stage-a.fifo", Attributes={"FifoQueue": "true"})
+    assert invoke("routing-lambda", notification(item["key"])) == {"routed": 1}
+    assert lake.messages("stage-a") == [item]
+
+
+def test_a_state_machine_that_is_gone_is_a_reason_in_the_objects_record(lake, invoke, monkeypatch):
+    monkeypatch.setenv("STATE_MACHINE", lake.machine + "-gone")
+    item = upload(lake)
+    answer = invoke("stage-a-routing", sqs_event(item))
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "m0"}]}
+    record = lake.record("octagon-ObjectMetadata", f"s3://central/{item['key']}")
+    assert (record["status"], "StateMachineDoesNotExist" in record["error"]) == ("FAILED", True)
+
+
 def test_stage_a_starts_one_execution_a_message(lake, invoke):
     item = upload(lake)
     for _ in range(2):
@@ -213,6 +247,112 @@ def test_stage_b_turns_what_arrived_into_one_parquet_file(lake, invoke):
     assert (history["status"], history["pipeline"]) == ("COMPLETED", "engineering-main-post-stage")
 
 
+def run_stage_b(lake, invoke, event):
+    """One batch, from the queue to its end."""
+    before = {one["name"] for one in lake.executions()}
+    invoke("stage-b-routing", event)
+    [batch] = [one["input"] for one in lake.executions() if one["name"] not in before]
+    invoke("stage-b-process-data", batch)
+    return invoke("stage-b-check-job", batch)
+
+
+def all_rows(lake):
+    """The rows of all Parquet files."""
+    listed = lake.s3.list_objects_v2(Bucket="stage", Prefix="post-stage/").get("Contents", [])
+    bodies = [lake.s3.get_object(Bucket="stage", Key=o["Key"])["Body"].read() for o in listed]
+    return [row for b in bodies for row in pyarrow.parquet.read_table(io.BytesIO(b)).to_pylist()]
+
+
+def test_an_object_that_comes_again_has_its_rows_once_and_the_new_ones(lake, invoke):
+    good = [file for file in SAMPLES if file.stem != "malformed"][:3]
+    event = gather(lake, invoke, good)
+    run_stage_b(lake, invoke, event)
+    first = all_rows(lake)
+    assert len(first) == 3
+    stage_a(invoke, upload(lake, good[0].name, good[0].read_bytes()), "again")
+    batch = run_stage_b(lake, invoke, event)  # in a batch of its own
+    assert batch["job"]["status"] == "SUCCEEDED"
+    assert all_rows(lake) == first
+    changed = {**json.loads(good[1].read_text()), "name": "Another"}
+    stage_a(invoke, upload(lake, good[1].name, json.dumps(changed).encode()), "changed")
+    stage_a(invoke, upload(lake, "new.json"), "new")
+    run_stage_b(lake, invoke, event)
+    rows = all_rows(lake)
+    assert len(rows) == 4
+    assert [row["name"] for row in rows if row["id"] == int(changed["id"])] == ["Another"]
+
+
+def test_a_crash_after_the_result_and_before_its_record_doubles_nothing(lake, invoke):
+    good = [file for file in SAMPLES if file.stem != "malformed"][:3]
+    event = gather(lake, invoke, good)
+    batch = run_stage_b(lake, invoke, event)
+    invoke("stage-b-error", {**batch, "error": {"Error": "Lambda.Unknown", "Cause": "crash"}})
+    assert invoke("stage-b-redrive", event) == {"moved": 3}
+    batch = run_stage_b(lake, invoke, event)
+    invoke("stage-b-postupdate-metadata", batch)
+    assert len(all_rows(lake)) == 3
+    for key in batch["keys"]:
+        record = lake.record("octagon-ObjectMetadata", f"s3://stage/{key}")
+        assert record["status"] == "COMPLETED"
+        part = record["result"].removeprefix("s3://stage/")
+        assert lake.s3.head_object(Bucket="stage", Key=part)
+
+
+def test_a_file_that_cannot_be_read_holds_up_no_other(lake, invoke):
+    good = [file for file in SAMPLES if file.stem != "malformed"][:4]
+    event = gather(lake, invoke, good)
+    keys = [f"pre-stage/engineering/meteorites/{file.stem}.csv" for file in good]
+    lake.s3.put_object(Bucket="stage", Key=keys[0], Body=b"no csv")
+    lake.s3.delete_object(Bucket="stage", Key=keys[1])
+    batch = run_stage_b(lake, invoke, event)
+    assert batch["job"]["status"] == "SUCCEEDED"
+    assert batch["job"]["failed"].keys() == set(keys[:2])
+    invoke("stage-b-error", invoke("stage-b-postupdate-metadata", batch))
+    assert len(all_rows(lake)) == 2
+    records = [lake.record("octagon-ObjectMetadata", f"s3://stage/{key}") for key in keys]
+    assert [r["status"] for r in records] == ["FAILED", "FAILED", "COMPLETED", "COMPLETED"]
+    assert f"{keys[0]} is not the expected CSV" in records[0]["error"]
+    assert f"{keys[1]} is not there any more" in records[1]["error"]
+    assert sorted(m["key"] for m in lake.messages("stage-b-dlq")) == sorted(keys[:2])
+    history = lake.record("octagon-PipelineExecutionHistory", batch["execution"])
+    assert history["status"] == "FAILED"
+    assert history["error"].startswith("2 of 4 objects failed")
+
+
+@pytest.mark.parametrize(
+    ("answer", "condition", "error"),
+    [
+        (
+            {"errorType": "Sandbox.Timedout", "errorMessage": "Task timed out after 9.00 seconds"},
+            "RetriesExhausted",
+            "Sandbox.Timedout: Task timed out after 9.00 seconds",
+        ),
+        (None, "EventAgeExceeded", "EventAgeExceeded: it never began"),
+    ],
+)
+def test_lambda_tells_of_a_job_that_could_not_record_its_end(
+    lake, invoke, answer, condition, error
+):
+    batch = {"execution": "e1"}
+    event = {"requestPayload": batch, "requestContext": {"condition": condition}}
+    invoke("stage-b-check-job", event | ({"responsePayload": answer} if answer else {}))
+    assert invoke("stage-b-check-job", batch)["job"] == {"status": "FAILED", "error": error}
+
+
+@pytest.mark.parametrize("status", ["SUCCEEDED", "FAILED"])
+def test_what_a_job_recorded_itself_stays(lake, invoke, status):
+    from datalake_library import octagon
+
+    octagon.progress("e1", job_status=status, job_error="own words")
+    event = {
+        "requestPayload": {"execution": "e1"},
+        "requestContext": {"condition": "RetriesExhausted"},
+    }
+    invoke("stage-b-check-job", event)
+    job = invoke("stage-b-check-job", {"execution": "e1"})["job"]
+    assert job == {"status": status, "error": "own words"}
+
+
 def test_stage_b_waits_for_the_least_number_of_items_and_loses_none(lake, invoke):
     lake.table("octagon-Datasets").update_item(
         Key={"name": "engineering-meteorites"},
@@ -235,7 +375,8 @@ def test_a_failed_batch_is_recorded_kept_and_redriven(lake, invoke):
     event = gather(lake, invoke, SAMPLES[:2])
     execution = invoke("stage-b-routing", event)["started"]
     batch = lake.executions()[0]["input"]
-    lake.s3.put_object(Bucket="stage", Key=batch["keys"][1], Body=b"no csv")
+    for key in batch["keys"]:
+        lake.s3.put_object(Bucket="stage", Key=key, Body=b"no csv")
     with pytest.raises(DataError):
         invoke("stage-b-process-data", batch)
     batch = invoke("stage-b-check-job", batch)
@@ -243,7 +384,9 @@ def test_a_failed_batch_is_recorded_kept_and_redriven(lake, invoke):
     invoke("stage-b-error", batch)
     record = lake.record("octagon-PipelineExecutionHistory", execution)
     assert record["status"] == "FAILED"
-    assert batch["keys"][1] in record["error"]
+    for key in batch["keys"]:
+        noted = lake.record("octagon-ObjectMetadata", f"s3://stage/{key}")
+        assert noted["error"].startswith(f"{key} is not the expected CSV")
 
     assert invoke("stage-b-redrive", event) == {"moved": 2}
     assert sorted(message["key"] for message in lake.messages("stage-b")) == batch["keys"]

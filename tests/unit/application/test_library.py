@@ -1,11 +1,11 @@
 import json
 
 import pytest
-from datalake_library import items
+from datalake_library import items, octagon
 from datalake_library.configuration import datasets, queues
 from datalake_library.configuration.settings import setting
 from datalake_library.errors import ConfigurationError, DataError
-from datalake_library.interfaces import s3, sqs
+from datalake_library.interfaces import dynamo, s3, sqs
 
 
 def s3_record(key="a/b/c.json", **facts):
@@ -103,14 +103,104 @@ def test_released_messages_can_be_received_again_at_once(lake):
     assert [m.id for m in sqs.receive(lake.queues["stage-a"], 10)] == [first[0].id]
 
 
-def test_a_failure_fails_the_rest_of_the_batch_and_not_what_came_before(capsys):
+def batch(*messages):
+    """A Lambda event of pairs: a message's id and, in a FIFO queue, its group."""
+    return {
+        "Records": [
+            {"messageId": id_, "attributes": {"MessageGroupId": group} if group else {}}
+            for id_, group in messages
+        ]
+    }
+
+
+def failing(*ids):
     def handle(record):
-        if record["messageId"] == "2":
+        if record["messageId"] in ids:
             raise ValueError("no")
 
-    answer = sqs.each({"Records": [{"messageId": str(n)} for n in (1, 2, 3)]}, handle)
-    assert answer == {"batchItemFailures": [{"itemIdentifier": "2"}, {"itemIdentifier": "3"}]}
-    assert json.loads(capsys.readouterr().out) == {"message": "2", "failed": "ValueError('no')"}
+    return handle
+
+
+def failures(answer):
+    return [item["itemIdentifier"] for item in answer["batchItemFailures"]]
+
+
+def test_a_message_that_fails_in_a_standard_queue_holds_up_no_other(capsys):
+    answer = sqs.each(batch(("1", ""), ("2", ""), ("3", ""), ("4", "")), failing("2", "4"))
+    assert failures(answer) == ["2", "4"]
+    said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert said[0] == {"message": "2", "failed": "ValueError('no')"}
+
+
+def test_in_a_fifo_queue_the_later_ones_of_a_failed_messages_group_fail_too():
+    event = batch(("1", "a"), ("2", "b"), ("3", "a"), ("4", "b"), ("5", "c"))
+    assert failures(sqs.each(event, failing("2"))) == ["2", "4"]
+    assert failures(sqs.each(event, failing())) == []
+
+
+def record(lake, url="s3://b/k"):
+    return lake.record("octagon-ObjectMetadata", url)
+
+
+def test_a_version_of_an_object_begins_its_way_once(lake):
+    url = "s3://b/k"
+    assert octagon.start(url, "1", dataset="d")
+    assert octagon.start(url, "1")  # nobody took it up yet: it may have got lost
+    for status in octagon.MOVED_ON:
+        octagon.note(url, status)
+        assert not octagon.start(url, "1", dataset="other")
+        assert (record(lake)["status"], record(lake)["dataset"]) == (status, "d")
+    assert octagon.start(url, "2")
+    assert (record(lake)["status"], record(lake)["version"]) == ("STARTED", "2")
+
+
+def test_an_object_without_a_version_always_begins_anew(lake):
+    for _ in range(2):
+        assert octagon.start("s3://b/k", "")
+        octagon.note("s3://b/k", octagon.COMPLETED)
+
+
+def test_the_first_claim_of_a_result_stays(lake):
+    assert octagon.claim("s3://b/k", "first") == "first"
+    assert octagon.claim("s3://b/k", "second") == "first"
+    assert record(lake)["result"] == "first"
+
+
+def test_what_a_record_has_in_part_is_no_reason_not_to_write(lake):
+    table = "octagon-ObjectMetadata-dev"
+    dynamo.update(table, {"id": "k"}, {"a": 1, "b": 2})
+    assert dynamo.update(table, {"id": "k"}, {"c": 3}, unless={"a": [1], "b": [3]})["c"] == 3
+    assert dynamo.update(table, {"id": "k"}, {"c": 4}, unless={"a": [0, 1], "b": [2]}) is None
+    assert record(lake, "k")["c"] == 3
+
+
+def test_an_object_that_is_not_there_is_none_among_the_others(lake):
+    lake.s3.put_object(Bucket="stage", Key="a", Body=b"1")
+    assert list(s3.read_all("stage", ["a", "b"])) == [("a", b"1"), ("b", None)]
+
+
+def test_an_object_is_made_of_what_is_there_whoever_writes_it_meanwhile(lake):
+    meanwhile = [b"1", b"2"]
+
+    def append(present):
+        content = (present or b"") + b"x"
+        if meanwhile:
+            lake.s3.put_object(Bucket="stage", Key="k", Body=meanwhile.pop(0))
+        return content
+
+    s3.put_into("stage", "k", append, "text/plain")
+    assert s3.read("stage", "k") == b"2x"
+
+
+def test_an_object_that_changes_all_the_time_is_an_error(lake):
+    count = iter(range(100))
+
+    def overtaken(_present):
+        lake.s3.put_object(Bucket="stage", Key="k", Body=f"{next(count)}")
+        return b"mine"
+
+    with pytest.raises(RuntimeError, match="s3://stage/k changes all the time"):
+        s3.put_into("stage", "k", overtaken, "text/plain")
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,12 @@ def test_the_csv_has_five_columns_and_quotes_what_needs_it():
 def test_names_survive_csv_and_parquet(name):
     text = to_csv(HOBA, name=name)
     assert rows(text)[1][1] == name
-    assert read(heavy.transform([("a.csv", text)]))[0]["name"] == name
+    assert read(parquet(("a.csv", text)))[0]["name"] == name
+
+
+def parquet(*parts, into=None):
+    """The heavy transform of CSV files, pairs of a source and its content."""
+    return heavy.merged({source: heavy.read(source, content) for source, content in parts}, into)
 
 
 def read(parquet: bytes):
@@ -51,7 +56,7 @@ def test_an_unknown_position_is_an_empty_cell_and_then_null(unknown):
     record = {"id": "1", "name": "n", "recclass": "c", **unknown}
     text = to_csv(record)
     assert rows(text)[1] == ["1", "n", "c", "", ""]
-    assert read(heavy.transform([("a.csv", text)])) == [
+    assert read(parquet(("a.csv", text))) == [
         {"id": 1, "name": "n", "cls": "c", "lon": None, "lat": None}
     ]
 
@@ -101,9 +106,10 @@ def test_what_cannot_be_converted_is_named_with_file_and_reason(content, reason)
     assert reason in str(raised.value)
 
 
-def test_parquet_has_the_declared_columns_and_the_rows_of_all_parts_in_order():
-    parts = [(f"{n}.csv", to_csv(HOBA, id=str(n))) for n in (3, 1, 2**63 - 1)]
-    table = pyarrow.parquet.read_table(io.BytesIO(heavy.transform(parts)))
+def test_parquet_has_the_declared_columns_and_the_rows_of_all_parts_by_source():
+    ids = {"a.csv": 3, "b.csv": 1, "c.csv": 2**63 - 1}
+    parts = [(source, to_csv(HOBA, id=str(ids[source]))) for source in ("c.csv", "a.csv", "b.csv")]
+    table = pyarrow.parquet.read_table(io.BytesIO(parquet(*parts)))
     assert [(field.name, str(field.type)) for field in table.schema] == [
         ("id", "int64"),
         ("name", "string"),
@@ -121,13 +127,35 @@ def test_parquet_has_the_declared_columns_and_the_rows_of_all_parts_in_order():
     }
 
 
-def test_the_same_parts_give_the_same_bytes():
-    parts = [("a.csv", to_csv(HOBA))]
-    assert heavy.transform(parts) == heavy.transform(parts)
+def test_the_same_parts_give_the_same_bytes_in_whatever_order_they_come():
+    parts = [("a.csv", to_csv(HOBA)), ("b.csv", to_csv(HOBA, id="2"))]
+    assert parquet(*parts) == parquet(*reversed(parts))
 
 
 def test_no_parts_give_an_empty_table():
-    assert read(heavy.transform([])) == []
+    assert read(parquet()) == []
+
+
+def test_rows_of_a_source_that_comes_again_are_replaced_and_all_others_stay():
+    twice = [HOBA, {**HOBA, "id": "2"}]
+    first = parquet(("a.csv", to_csv(twice)), ("b.csv", to_csv(HOBA, id="3")))
+    assert parquet(("a.csv", to_csv(twice)), into=first) == first
+    changed = parquet(("a.csv", to_csv(HOBA, id="9")), ("c.csv", to_csv(HOBA, id="4")), into=first)
+    assert [row["id"] for row in read(changed)] == [9, 3, 4]
+    emptied = parquet(("b.csv", to_csv([])), into=changed)
+    assert [row["id"] for row in read(emptied)] == [9, 4]
+    assert [row["id"] for row in read(parquet(("b.csv", to_csv(HOBA)), into=emptied))] == [
+        9,
+        11890,
+        4,
+    ]
+
+
+def test_a_parquet_file_of_others_is_not_touched():
+    foreign = io.BytesIO()
+    pyarrow.parquet.write_table(pyarrow.table({"id": [1]}), foreign)
+    with pytest.raises(DataError, match="does not tell whose rows it has"):
+        parquet(("a.csv", to_csv(HOBA)), into=foreign.getvalue())
 
 
 @pytest.mark.parametrize(
@@ -135,12 +163,12 @@ def test_no_parts_give_an_empty_table():
 )
 def test_what_is_not_the_expected_csv_is_named(content):
     with pytest.raises(DataError, match=r"^bad\.csv: is not the expected CSV"):
-        heavy.transform([("good.csv", to_csv(HOBA)), ("bad.csv", content)])
+        heavy.read("bad.csv", content)
 
 
 def test_a_large_value_with_line_breaks_stays_one_value():
     name = "x\n" * 1_000_000
-    assert read(heavy.transform([("a.csv", to_csv(HOBA, name=name))]))[0]["name"] == name
+    assert read(parquet(("a.csv", to_csv(HOBA, name=name))))[0]["name"] == name
 
 
 @pytest.mark.parametrize("name", ["nothing", "../os", "os.path", "", "light_transform_blueprint.x"])

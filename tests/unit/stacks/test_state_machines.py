@@ -229,6 +229,18 @@ def test_stage_bs_error_path_gets_what_the_job_recorded(run):
     assert batch["keys"] == ["k"]
 
 
+def test_only_the_objects_that_a_job_left_out_take_the_error_path_and_after_the_others(run):
+    seen = []
+    job = {"status": "SUCCEEDED", "result": "r", "failed": {"k2": "is not the expected CSV"}}
+    script = {"CheckJob": jobs(job), "Error": lambda batch: seen.append(batch) or batch}
+    status, _, calls = run("stageb", script, {**ITEM, "keys": ["k1", "k2"]})
+    assert status == "FAILED"
+    assert names(calls) == ["ProcessData", "CheckJob", "CrawlData", "PostUpdate", "Error"]
+    [batch] = seen
+    assert batch["job"] == job
+    assert "error" not in batch
+
+
 def test_stage_b_gives_up_on_a_job_that_got_lost(run):
     seen = []
     script = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +11,9 @@ from urllib.parse import unquote_plus
 
 from datalake_library.interfaces.clients import client
 
+# Source: Amazon S3 User Guide, "How to prevent object overwrites with conditional writes".
+CHANGED = ("PreconditionFailed", "ConditionalRequestConflict")
+ATTEMPTS = 10
 # As S3's notifications and EventBridge spell them.
 VERSION_FACTS = ("eTag", "etag", "versionId", "version-id", "sequencer")
 
@@ -32,14 +35,51 @@ def read(bucket: str, key: str) -> bytes:
     return client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
 
 
-def read_all(bucket: str, keys: Sequence[str]) -> Iterator[tuple[str, bytes]]:
-    """Key and content of each object, in the order of ``keys``; up to 10 are read at once."""
+def read_all(bucket: str, keys: Sequence[str]) -> Iterator[tuple[str, bytes | None]]:
+    """Key and content of each object, in the order of ``keys``; up to 10 are read at once.
+
+    None stands for an object that is not there.
+    """
     with ThreadPoolExecutor(10) as pool:
-        yield from zip(keys, pool.map(lambda key: read(bucket, key), keys), strict=True)
+        yield from zip(keys, pool.map(lambda key: _read(bucket, key), keys), strict=True)
+
+
+def _read(bucket: str, key: str) -> bytes | None:
+    try:
+        return read(bucket, key)
+    except client("s3").exceptions.ClientError as error:
+        # Who may not list a bucket is not told that an object is not there.
+        if error.response["Error"]["Code"] in ("NoSuchKey", "AccessDenied"):
+            return None
+        raise
 
 
 def write(bucket: str, key: str, content: bytes, content_type: str) -> None:
     client("s3").put_object(Bucket=bucket, Key=key, Body=content, ContentType=content_type)
+
+
+def put_into(
+    bucket: str, key: str, make: Callable[[bytes | None], bytes], content_type: str
+) -> None:
+    """Write what ``make`` makes of the object's present content, None where there is no object.
+
+    Others may do the same at the same time: nobody's change gets lost, it is made anew on theirs.
+    """
+    storage = client("s3")
+    content, expected = make(None), {"IfNoneMatch": "*"}
+    for _ in range(ATTEMPTS):
+        try:
+            storage.put_object(
+                Bucket=bucket, Key=key, Body=content, ContentType=content_type, **expected
+            )
+        except storage.exceptions.ClientError as error:
+            if error.response["Error"]["Code"] not in CHANGED:
+                raise
+        else:
+            return
+        present = storage.get_object(Bucket=bucket, Key=key)
+        content, expected = make(present["Body"].read()), {"IfMatch": present["ETag"]}
+    raise RuntimeError(f"s3://{bucket}/{key} changes all the time")
 
 
 def created(event: dict[str, Any]) -> list[Object]:

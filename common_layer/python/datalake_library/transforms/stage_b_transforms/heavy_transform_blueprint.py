@@ -6,7 +6,8 @@ Needs pyarrow, which only the image of ``stage-b-process-data`` has; so it is im
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from datalake_library.errors import DataError
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     import pyarrow
 
 SUFFIX = ".parquet"
+SOURCES = b"sources"  # in the file's own metadata: JSON, pairs of a source and how many rows it has
 CONTENT_TYPE = "application/vnd.apache.parquet"
 # Column, its name in the CSV, its type in the Glue catalogue.
 COLUMNS = (
@@ -26,29 +28,11 @@ COLUMNS = (
 )
 
 
-def transform(parts: Iterable[tuple[str, bytes]]) -> bytes:
-    """Parquet with the rows of all parts in order; an empty position is null.
+def read(source: str, content: bytes) -> pyarrow.Table:
+    """The rows of a CSV; an empty position is null.
 
-    ``parts`` are pairs of a source's name and its CSV. Raises DataError, naming the source, for
-    what is not the CSV of the light transform.
+    Raises DataError, naming ``source``, for what is not the CSV of the light transform.
     """
-    import pyarrow
-    import pyarrow.parquet
-
-    types = {
-        "bigint": pyarrow.int64(),
-        "string": pyarrow.string(),
-        "double": pyarrow.float64(),
-    }
-    schema = pyarrow.schema([(column, types[kind]) for column, _, kind in COLUMNS])
-    tables = [_read(source, content, schema) for source, content in parts]
-    whole = pyarrow.concat_tables(tables) if tables else schema.empty_table()
-    result = io.BytesIO()
-    pyarrow.parquet.write_table(whole, result)
-    return result.getvalue()
-
-
-def _read(source: str, content: bytes, schema: pyarrow.Schema) -> pyarrow.Table:
     import pyarrow
     from pyarrow import csv
 
@@ -60,9 +44,59 @@ def _read(source: str, content: bytes, schema: pyarrow.Schema) -> pyarrow.Table:
             read_options=csv.ReadOptions(block_size=len(content) + 1, use_threads=False),
             parse_options=csv.ParseOptions(newlines_in_values=True),
             convert_options=csv.ConvertOptions(
-                column_types=dict(zip(names, schema.types, strict=True)), include_columns=names
+                column_types=dict(zip(names, _schema().types, strict=True)), include_columns=names
             ),
         )
     except (pyarrow.ArrowInvalid, KeyError) as error:
         raise DataError(source, f"is not the expected CSV: {error}") from error
-    return table.rename_columns(schema.names)
+    return table.rename_columns(_schema().names)
+
+
+def merged(parts: Mapping[str, pyarrow.Table], into: bytes | None = None) -> bytes:
+    """Parquet with the rows of all parts, by source in order.
+
+    Rows of a source that ``into``, an earlier result, has of it already are replaced; all others
+    stay. The same parts give the same bytes. Raises DataError for a Parquet file of others.
+    """
+    import pyarrow
+    import pyarrow.parquet
+
+    tables = {**(_parts(into) if into is not None else {}), **parts}
+    sources = sorted(tables)
+    lengths = [[source, tables[source].num_rows] for source in sources]
+    schema = _schema().with_metadata({SOURCES: json.dumps(lengths).encode()})
+    whole = pyarrow.concat_tables([schema.empty_table(), *(_bare(tables[s]) for s in sources)])
+    result = io.BytesIO()
+    pyarrow.parquet.write_table(whole, result)
+    return result.getvalue()
+
+
+def _parts(content: bytes) -> dict[str, pyarrow.Table]:
+    """The rows of each source of an earlier result."""
+    import pyarrow.parquet
+
+    whole = pyarrow.parquet.read_table(io.BytesIO(content))
+    try:
+        lengths = json.loads((whole.schema.metadata or {})[SOURCES])
+    except KeyError as error:
+        raise DataError("the Parquet file", "does not tell whose rows it has") from error
+    parts, at = {}, 0
+    for source, length in lengths:
+        parts[source] = whole.slice(at, length)
+        at += length
+    return parts
+
+
+def _bare(table: pyarrow.Table) -> pyarrow.Table:
+    return table.replace_schema_metadata(None)
+
+
+def _schema() -> pyarrow.Schema:
+    import pyarrow
+
+    types = {
+        "bigint": pyarrow.int64(),
+        "string": pyarrow.string(),
+        "double": pyarrow.float64(),
+    }
+    return pyarrow.schema([(column, types[kind]) for column, _, kind in COLUMNS])
