@@ -153,7 +153,7 @@ def client(
 
     config = Config(
         region_name=region,
-        retries={"mode": "standard", "max_attempts": ATTEMPTS},
+        retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
         connect_timeout=10,
         read_timeout=30,
     )

@@ -104,6 +104,11 @@ def lines(changes: Sequence[Change]) -> Iterator[str]:
         told = f" ({'; '.join(notes)})" if notes else ""
         mark = _MARKS[change.action]
         yield f"{mark} {change.action:<9}{change.place:<{width}}  {change.kind}{told}".rstrip()
+    yield from new_images(changes)
+
+
+def new_images(changes: Sequence[Change]) -> Iterator[str]:
+    """A line for each function that gets another image."""
     for change in changes:
         if image := change.image:
             before, after = (_short(each) for each in (image.before, image.after))

@@ -138,7 +138,7 @@ async def _deleted(reach: Reach, stack: Found, pieces: Sequence[Piece]) -> list[
             desk.say(f"{stack.name}: emptied {piece.physical_id} of {count} {what}")
     if stack.status == "DELETE_IN_PROGRESS":
         # Of an attempt before: its own events, whatever its token was.
-        since, token = (await events.history(desk, stack.id))[0].id, ""
+        since, token = (await events.history(desk, stack.id, stack.status))[0].id, ""
     else:
         token = f"destroy-{uuid.uuid4()}"
         since = await events.newest(desk, stack.id)

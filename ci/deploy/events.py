@@ -6,6 +6,7 @@ its id for 90 days.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,7 @@ from ci.errors import PipelineError
 
 _CANCELLED = "cancelled"
 """In the reason of a resource that was given up because another one failed."""
+_ID = re.compile(r"arn:[a-z-]+:cloudformation:\S+:stack/[A-Za-z0-9/-]+")
 _PATIENCE = 5
 """Looks in a row without an answer, each of which boto3 has tried eight times itself."""
 _WORDS = {"CREATE": "created", "UPDATE": "updated", "DELETE": "deleted", "IMPORT": "imported"}
@@ -103,26 +105,27 @@ async def first_failure(desk: Desk, story: Sequence[Event], stack_id: str) -> Ev
     failures = [each for each in story if each.failed and each.physical_id != stack_id]
     own = [each for each in failures if _CANCELLED not in each.reason]
     for event in own or failures:
-        if event.kind == STACK and event.physical_id:
-            within = await history(desk, event.physical_id)
-            deeper = await first_failure(desk, within, event.physical_id)
-            if deeper:
+        if event.kind == STACK and (named := _ID.search(f"{event.physical_id} {event.reason}")):
+            within = await history(desk, named[0], event.status)
+            if deeper := await first_failure(desk, within, named[0]):
                 return deeper
         return event
     of_stack = [each for each in story if each.physical_id == stack_id and each.reason]
     return of_stack[0] if of_stack else None
 
 
-async def history(desk: Desk, stack_id: str) -> list[Event]:
-    """The events of a stack's last operation, oldest first."""
+async def history(desk: Desk, stack_id: str, status: str) -> list[Event]:
+    """The events of the operation that led a stack to ``status``, and of what followed, oldest
+    first."""
     story = await _after(desk, stack_id, "")
-    begins = [
+    verb = status.partition("_")[0]
+    began = f"{'CREATE' if verb == 'ROLLBACK' else verb}_IN_PROGRESS"
+    starts = [
         index
         for index, each in enumerate(story)
-        if each.physical_id == stack_id
-        and each.status in ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS")
+        if each.physical_id == stack_id and each.status == began
     ]
-    return story[begins[-1] :] if begins else story
+    return story[starts[-1] :] if starts else story
 
 
 def told(event: Event) -> str:

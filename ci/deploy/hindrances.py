@@ -31,7 +31,7 @@ async def _of(desk: Desk, name: str) -> list[InputError]:
         return [InputError(f"stack {name}", what, fix)]
     refusal = states.refusal(name, there.status)
     if refusal and states.ended(there.status):
-        story = await events.history(desk, there.id)
+        story = await events.history(desk, there.id, there.status)
         if first := await events.first_failure(desk, story, there.id):
             why = f"{first.logical_id} ({first.kind}): {first.reason}"
             refusal = states.refusal(name, there.status, why)

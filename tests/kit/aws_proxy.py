@@ -12,25 +12,29 @@ from dataclasses import dataclass, field
 from urllib.parse import parse_qs
 
 _REFUSAL = (
-    b'<ErrorResponse xmlns="http://cloudformation.amazonaws.com/doc/2010-05-15/"><Error>'
-    b"<Type>Sender</Type><Code>Throttling</Code><Message>Rate exceeded</Message></Error>"
-    b"<RequestId>1</RequestId></ErrorResponse>"
+    '<ErrorResponse xmlns="http://cloudformation.amazonaws.com/doc/2010-05-15/"><Error>'
+    "<Type>Sender</Type><Code>{}</Code><Message>{}</Message></Error>"
+    "<RequestId>1</RequestId></ErrorResponse>"
 )
-"""Source: CloudFormation API Reference, "Common Errors", ThrottlingException, as it is sent."""
+"""Source: CloudFormation API Reference, "Common Errors", as they are sent."""
+THROTTLING = ("Throttling", "Rate exceeded")
+EXPIRED = ("ExpiredToken", "The security token included in the request is expired")
 
 
 @dataclass
 class Proxy:
-    """A running proxy. ``throttled`` says how often each action is still refused, ``before`` what
-    happens, once, before one is handed on; ``hung`` actions are never answered. ``seen`` counts
-    the requests of each action, the refused ones too."""
+    """A running proxy. ``throttled`` says how often each action is still refused, with which
+    ``refusal``; ``before`` what happens, once, before one is handed on; ``hung`` actions are never
+    answered. ``seen`` counts the requests of each action, the refused ones too."""
 
     port: int = 0
     throttled: dict[str, int] = field(default_factory=dict)
+    refusal: tuple[str, str] = THROTTLING
     before: dict[str, Callable[[], None]] = field(default_factory=dict)
     hung: set[str] = field(default_factory=set)
     seen: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
+    errors: list[BaseException] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def refuses(self, action: str) -> bool:
@@ -60,10 +64,14 @@ def between(upstream: int) -> Iterator[Proxy]:
                 self.close_connection = True
                 return
             if proxy.refuses(action):
-                self._answer(400, [("Content-Type", "text/xml")], _REFUSAL)
+                refusal = _REFUSAL.format(*proxy.refusal).encode()
+                self._answer(400, [("Content-Type", "text/xml")], refusal)
                 return
             if callback := proxy.before.pop(action, None):
-                callback()
+                try:
+                    callback()
+                except BaseException as error:
+                    proxy.errors.append(error)
             # Template URLs are the upstream's own.
             ours, theirs = f"localhost%3A{proxy.port}".encode(), f"localhost%3A{upstream}".encode()
             body = body.replace(ours, theirs)
@@ -102,3 +110,5 @@ def between(upstream: int) -> Iterator[Proxy]:
         finally:
             ended.set()
             server.shutdown()
+    if proxy.errors:
+        raise proxy.errors[0]
