@@ -43,6 +43,8 @@ def _delete(work: Work) -> None:
         work.call("cloudwatch", "delete_alarms", AlarmNames=[work.physical_id])
 
 
+_QUIET = "nobody evaluates alarms here"
+
 KINDS = (
     Kind(
         type="AWS::CloudWatch::Alarm",
@@ -50,7 +52,13 @@ KINDS = (
         update=_update,
         delete=_delete,
         honoured=frozenset({*_PLAIN, "AlarmName"}),
-        required=("ComparisonOperator", "EvaluationPeriods"),
+        ignored={
+            "ActionConfiguration": _QUIET,
+            "EvaluationCriteria": _QUIET,
+            "EvaluationInterval": _QUIET,
+            "EvaluationWindow": _QUIET,
+            "WarmUpConfiguration": _QUIET,
+        },
         replaced=frozenset({"AlarmName"}),
         attributes=("Arn",),
         naming="AlarmName",

@@ -22,6 +22,7 @@ def _create_repository(work: Work) -> Product:
         "CloneUrlHttp": made["cloneUrlHttp"],
         "CloneUrlSsh": made["cloneUrlSsh"],
         "Name": str(work.properties["RepositoryName"]),
+        "RepositoryId": made["repositoryId"],
     }
     return Product(made["repositoryId"], attributes)
 
@@ -40,8 +41,8 @@ def _delete_repository(work: Work) -> None:
 _PROJECT = (
     "Artifacts", "BadgeEnabled", "Cache", "ConcurrentBuildLimit", "Description", "EncryptionKey",
     "Environment", "FileSystemLocations", "LogsConfig", "QueuedTimeoutInMinutes",
-    "SecondaryArtifacts", "SecondarySources", "ServiceRole", "Source", "SourceVersion",
-    "TimeoutInMinutes", "VpcConfig",
+    "SecondaryArtifacts", "SecondarySourceVersions", "SecondarySources", "ServiceRole", "Source",
+    "SourceVersion", "TimeoutInMinutes", "VpcConfig",
 )  # fmt: skip
 
 
@@ -84,13 +85,13 @@ def _create_pipeline(work: Work) -> Product:
     name = work.properties.get("Name") or work.name(100)
     tags = {"tags": listed(work.tags, "key", "value")} if work.tags else {}
     work.call("codepipeline", "create_pipeline", pipeline=_pipeline(work, name), **tags)
-    return Product(name, {"Version": "1"})
+    return Product(name, {"Arn": work.arn("codepipeline", name), "Version": "1"})
 
 
 def _update_pipeline(work: Work) -> Product:
     work.call("codepipeline", "update_pipeline", pipeline=_pipeline(work, work.physical_id))
     version = str(int(work.attributes.get("Version", "1")) + 1)
-    return Product(work.physical_id, {"Version": version})
+    return Product(work.physical_id, {**work.attributes, "Version": version})
 
 
 def _pipeline(work: Work, name: str) -> dict[str, Any]:
@@ -120,7 +121,7 @@ KINDS = (
         },
         required=("RepositoryName",),
         replaced=frozenset(),
-        attributes=("Arn", "CloneUrlHttp", "CloneUrlSsh", "Name"),
+        attributes=("Arn", "CloneUrlHttp", "CloneUrlSsh", "Name", "RepositoryId"),
         naming="RepositoryName",
         tags="list",
         stored="moto keeps name, description and tags only",
@@ -157,7 +158,7 @@ KINDS = (
         },
         required=("RoleArn", "Stages"),
         replaced=frozenset({"Name"}),
-        attributes=("Version",),
+        attributes=("Arn", "Version"),
         naming="Name",
         tags="list",
     ),

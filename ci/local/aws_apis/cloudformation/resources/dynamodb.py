@@ -127,6 +127,12 @@ KINDS = (
             "ContributorInsightsSpecification": _REPORTS,
             "WarmThroughput": "concerns capacity, which is this machine's",
         },
+        unmade=frozenset(
+            {
+                "ImportSourceSpecification", "KinesisStreamSpecification", "ResourcePolicy",
+                "VectorIndexes",
+            }
+        ),
         required=("KeySchema",),
         replaced=frozenset({"KeySchema", "LocalSecondaryIndexes", "TableName"}),
         attributes=("Arn", "StreamArn"),

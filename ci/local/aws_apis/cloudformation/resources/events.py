@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ci.local.aws_apis.cloudformation.resources.kind import Failed, Kind, Product, Work
+from ci.local.aws_apis.cloudformation.resources.tags import differ, listed, removed
 
 _GONE = "ResourceNotFoundException"
 _PLAIN = ("Description", "EventPattern", "RoleArn", "ScheduleExpression", "State")
@@ -18,7 +19,8 @@ def _create(work: Work) -> Product:
     with work.absent("events", _GONE):
         work.call("events", "describe_rule", Name=name, **_bus(work))
         raise Failed(f"{name} already exists")
-    made = work.begin(Product(name, {"Arn": _put_rule(work, name)}))
+    arn = _put_rule(work, name, Tags=listed(work.tags))
+    made = work.begin(Product(name, {"Arn": arn, "RuleName": name}))
     _put_targets(work, name)
     return made
 
@@ -31,6 +33,12 @@ def _update(work: Work) -> Product:
     if gone:
         work.call("events", "remove_targets", Rule=name, Ids=gone, **_bus(work))
     _put_targets(work, name)
+    if differ(work):
+        arn = str(work.attributes["Arn"])
+        if gone := removed(work):
+            work.call("events", "untag_resource", ResourceARN=arn, TagKeys=gone)
+        if work.tags:
+            work.call("events", "tag_resource", ResourceARN=arn, Tags=listed(work.tags))
     return Product(name, work.attributes)
 
 
@@ -38,10 +46,9 @@ def _bus(work: Work) -> dict[str, Any]:
     return work.given("EventBusName")
 
 
-def _put_rule(work: Work, name: str) -> str:
-    return str(
-        work.call("events", "put_rule", Name=name, **_bus(work), **work.given(*_PLAIN))["RuleArn"]
-    )
+def _put_rule(work: Work, name: str, **tags: Any) -> str:
+    given = _bus(work) | work.given(*_PLAIN)
+    return str(work.call("events", "put_rule", Name=name, **given, **tags)["RuleArn"])
 
 
 def _put_targets(work: Work, name: str) -> None:
@@ -69,7 +76,8 @@ KINDS = (
         delete=_delete,
         honoured=frozenset({*_PLAIN, "EventBusName", "Name", "Targets"}),
         replaced=frozenset({"EventBusName", "Name"}),
-        attributes=("Arn",),
+        attributes=("Arn", "RuleName"),
         naming="Name",
+        tags="list",
     ),
 )

@@ -224,6 +224,14 @@ KINDS = (
         delete=_delete_source,
         honoured=frozenset(_SOURCE),
         required=("FunctionName",),
+        unmade=frozenset(
+            {
+                "AmazonManagedKafkaEventSourceConfig", "DocumentDBEventSourceConfig",
+                "LoggingConfig", "MetricsConfig", "ProvisionedPollerConfig", "Queues",
+                "SelfManagedEventSource", "SelfManagedKafkaEventSourceConfig",
+                "SourceAccessConfigurations", "Topics",
+            }
+        ),
         replaced=frozenset(
             {"EventSourceArn", "StartingPosition", "StartingPositionTimestamp"}
         ),
@@ -253,6 +261,7 @@ KINDS = (
         delete=_delete_version,
         honoured=frozenset({"CodeSha256", "Description", "FunctionName"}),
         ignored={
+            "FunctionScalingConfig": "concerns capacity, which is this machine's",
             "ProvisionedConcurrencyConfig": "concerns capacity, which is this machine's",
             "RuntimePolicy": "the runtime is the image's",
         },

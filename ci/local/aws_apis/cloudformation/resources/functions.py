@@ -117,6 +117,12 @@ KINDS = (
             "RecursiveLoop": "a loop of functions costs nothing here",
             "RuntimeManagementConfig": "the runtime is the image's",
         },
+        unmade=frozenset(
+            {
+                "CapacityProviderConfig", "DurableConfig", "FunctionScalingConfig",
+                "PublishToLatestPublished", "TenancyConfig",
+            }
+        ),
         required=("Code", "Role"),
         replaced=frozenset({"FunctionName", "PackageType"}),
         attributes=("Arn",),

@@ -13,7 +13,7 @@ _GONE = "EntityNotFoundException"
 
 def _create_database(work: Work) -> Product:
     given = dict(work.properties["DatabaseInput"])
-    given.setdefault("Name", work.name().lower())
+    given.setdefault("Name", work.properties.get("DatabaseName") or work.name().lower())
     arguments = work.given("CatalogId")
     work.call("glue", "create_database", DatabaseInput=given, **arguments)
     return Product(str(given["Name"]))
@@ -73,10 +73,9 @@ KINDS = (
         create=_create_database,
         update=_update_database,
         delete=_delete_database,
-        honoured=frozenset({"CatalogId", "DatabaseInput"}),
-        ignored={"DatabaseName": "DatabaseInput.Name says it"},
+        honoured=frozenset({"CatalogId", "DatabaseInput", "DatabaseName"}),
         required=("CatalogId", "DatabaseInput"),
-        replaced=frozenset({"CatalogId", "DatabaseInput.Name"}),
+        replaced=frozenset({"CatalogId", "DatabaseInput.Name", "DatabaseName"}),
     ),
     Kind(
         type="AWS::Glue::Job",

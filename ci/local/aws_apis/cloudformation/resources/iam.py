@@ -84,8 +84,9 @@ def _delete_role(work: Work) -> None:
 def _create_managed_policy(work: Work) -> Product:
     name = work.properties.get("ManagedPolicyName") or work.name(128)
     given = work.given("Path", "Description", "PolicyDocument")
-    arn = work.call("iam", "create_policy", PolicyName=name, **given)["Policy"]["Arn"]
-    made = work.begin(Product(arn, {"PolicyArn": arn}))
+    policy = work.call("iam", "create_policy", PolicyName=name, **given)["Policy"]
+    arn = policy["Arn"]
+    made = work.begin(Product(arn, {"PolicyArn": arn, "PolicyId": policy["PolicyId"]}))
     _attach(work, arn)
     return made
 
@@ -224,7 +225,7 @@ KINDS = (
         ),
         required=("PolicyDocument",),
         replaced=frozenset({"Description", "ManagedPolicyName", "Path"}),
-        attributes=("PolicyArn",),
+        attributes=("PolicyArn", "PolicyId"),
         naming="ManagedPolicyName",
         capability="CAPABILITY_IAM",
     ),

@@ -100,8 +100,9 @@ class Work:
 class Kind:
     """A resource type.
 
-    ``honoured`` are the properties that its functions pass on, ``ignored`` those that it knows
-    and that do nothing here, with the reason. A property that is neither is refused.
+    ``honoured`` are the properties that its functions pass on, ``ignored`` those that do nothing
+    here, with the reason, ``unmade`` those that AWS has and that are refused here. A property that
+    is none of them AWS would refuse.
     ``replaced`` are the properties whose change makes a new resource (a dot leads inside).
     ``update`` None: nothing can be changed in place. ``naming`` is the property that names it.
     ``tags``: how the type writes its ``Tags``, blank where it has none. ``stored`` says why
@@ -114,6 +115,7 @@ class Kind:
     honoured: frozenset[str]
     update: Callable[[Work], Product] | None = None
     ignored: Mapping[str, str] = field(default_factory=dict)
+    unmade: frozenset[str] = frozenset()
     required: tuple[str, ...] = ()
     replaced: frozenset[str] = frozenset()
     attributes: tuple[str, ...] = ()
@@ -124,6 +126,8 @@ class Kind:
 
     def judge(self, properties: Mapping[str, Any]) -> None:
         """Refuses properties that the type does not have, and a lack of those that it needs."""
+        if unmade := sorted(properties.keys() & self.unmade):
+            raise Failed(f"Property {unmade[0]} of {self.type} is not made by the local cloud")
         known = self.honoured | self.ignored.keys()
         if extra := sorted(properties.keys() - known):
             raise Failed(f"Encountered unsupported property {extra[0]}")

@@ -57,9 +57,11 @@ KINDS = (
         delete=_delete,
         honoured=frozenset({"KmsKeyId", "LogGroupClass", "LogGroupName", "RetentionInDays"}),
         ignored={
+            "BearerTokenAuthenticationEnabled": "all callers here are let in",
             "DataProtectionPolicy": "nobody reads the logs' data here",
             "FieldIndexPolicies": "there are no queries here",
         },
+        unmade=frozenset({"DeletionProtectionEnabled", "ResourcePolicyDocument"}),
         replaced=frozenset({"LogGroupClass", "LogGroupName"}),
         attributes=("Arn",),
         naming="LogGroupName",

@@ -60,7 +60,7 @@ def _finished(work: Work, stack_id: str, good: str) -> Product:
     outputs = {
         f"Outputs.{each['OutputKey']}": each["OutputValue"] for each in stack.get("Outputs", [])
     }
-    return Product(stack_id, outputs)
+    return Product(stack_id, {"StackId": stack_id, **outputs})
 
 
 def _settled(work: Work, stack_id: str) -> dict[str, Any]:
@@ -106,7 +106,7 @@ KINDS = (
         honoured=frozenset({"NotificationARNs", "Parameters", "TemplateURL"}),
         ignored={"TimeoutInMinutes": "nothing takes that long here"},
         required=("TemplateURL",),
-        attributes=("Outputs.*",),
+        attributes=("Outputs.*", "StackId"),
         tags="list",
     ),
 )

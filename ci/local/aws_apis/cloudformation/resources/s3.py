@@ -24,12 +24,12 @@ def _create_bucket(work: Work) -> Product:
         where["CreateBucketConfiguration"] = {"LocationConstraint": work.region}
     work.call("s3", "create_bucket", Bucket=name, **where,
               **work.given(ObjectLockEnabledForBucket="ObjectLockEnabled"))  # fmt: skip
-    host = f"{name}.s3.{work.region}.amazonaws.com"
     attributes = {
         "Arn": f"arn:{work.partition}:s3:::{name}",
         "DomainName": f"{name}.s3.amazonaws.com",
         "DualStackDomainName": f"{name}.s3.dualstack.{work.region}.amazonaws.com",
-        "RegionalDomainName": host,
+        "RegionalDomainName": f"{name}.s3.{work.region}.amazonaws.com",
+        "WebsiteURL": f"http://{name}.s3-website-{work.region}.amazonaws.com",
     }
     made = work.begin(Product(name, attributes))
     _configure(work, name)
@@ -93,10 +93,29 @@ KINDS = (
             "AnalyticsConfigurations": _REPORTS,
             "IntelligentTieringConfigurations": "concerns storage classes",
             "InventoryConfigurations": _REPORTS,
+            "MetadataConfiguration": _REPORTS,
+            "MetadataTableConfiguration": _REPORTS,
             "MetricsConfigurations": _REPORTS,
         },
+        unmade=frozenset(
+            {
+                "AbacStatus",
+                "AccessControl",
+                "BucketNamePrefix",
+                "BucketNamespace",
+                "LoggingConfiguration",
+                "ObjectLockConfiguration",
+                "ReplicationConfiguration",
+            }
+        ),
         replaced=frozenset({"BucketName"}),
-        attributes=("Arn", "DomainName", "DualStackDomainName", "RegionalDomainName"),
+        attributes=(
+            "Arn",
+            "DomainName",
+            "DualStackDomainName",
+            "RegionalDomainName",
+            "WebsiteURL",
+        ),
         naming="BucketName",
         tags="list",
     ),

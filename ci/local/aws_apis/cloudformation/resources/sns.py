@@ -131,6 +131,7 @@ KINDS = (
             "DeliveryStatusLogging": "deliveries are not logged here",
             "FifoThroughputScope": "concerns capacity, which is this machine's",
         },
+        unmade=frozenset({"MaximumMessageSize"}),
         replaced=frozenset({"FifoTopic", "TopicName"}),
         attributes=("TopicArn", "TopicName"),
         naming="TopicName",

@@ -33,7 +33,8 @@ def _update(work: Work) -> Product:
 
 
 def _product(work: Work, name: str) -> Product:
-    return Product(name, {"Type": work.properties["Type"], "Value": work.properties["Value"]})
+    arn = work.arn("ssm", f"parameter/{name.removeprefix('/')}")
+    return Product(name, {"Arn": arn, **work.given("Type", "Value")})
 
 
 def _delete(work: Work) -> None:
@@ -50,7 +51,7 @@ KINDS = (
         honoured=frozenset({*_PLAIN, "Name"}),
         required=("Type", "Value"),
         replaced=frozenset({"Name"}),
-        attributes=("Type", "Value"),
+        attributes=("Arn", "Type", "Value"),
         naming="Name",
         tags="map",
     ),
