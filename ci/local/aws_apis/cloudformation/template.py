@@ -101,7 +101,7 @@ def judge(document: Mapping[str, Any], known_types: Mapping[str, Any]) -> None:
             )
         if extra := sorted(map(str, resource.keys() - _RESOURCE_KEYS)):
             raise Refused(f"Invalid template resource property '{extra[0]}'")
-        if not isinstance(resource.get("Properties") or {}, dict):
+        if not isinstance(resource.get("Properties", {}), dict | None):
             raise Refused(f"Template format error: {where} Properties must be an object")
         for key in ("DeletionPolicy", "UpdateReplacePolicy"):
             if isinstance(given := resource.get(key, "Delete"), str) and given not in _POLICIES:
