@@ -98,7 +98,7 @@ def install(surroundings: Surroundings) -> None:
             # Other services of moto call without any header, and all of those are asynchronous.
             inner = not headers
             try:
-                return _invoke(surroundings, self.function_name, body, kind if headers else "Event",
+                return _invoke(surroundings, self, body, kind if headers else "Event",
                                response_headers)  # fmt: skip
             except _ServiceError as error:
                 if inner:
@@ -124,7 +124,7 @@ class _ServiceError(Exception):
 
 
 def _invoke(
-    surroundings: Surroundings, name: str, body: Any, kind: str, answer: dict[str, str]
+    surroundings: Surroundings, function: Any, body: Any, kind: str, answer: dict[str, str]
 ) -> bytes:
     """What the function host answers; headers of Lambda's own answer go into ``answer``.
 
@@ -136,8 +136,13 @@ def _invoke(
     payload = body.encode() if isinstance(body, str) else body or b"{}"
     connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=_SECONDS)
     try:
-        path = f"/functions/{quote(name, safe='')}/invocations"
-        headers = {"X-Amz-Invocation-Type": kind, "Content-Type": "application/json"}
+        path = f"/functions/{quote(function.function_name, safe='')}/invocations"
+        headers = {
+            "X-Amz-Invocation-Type": kind,
+            # The host then need not ask how the function is configured.
+            "X-Function-Revision": function.revision,
+            "Content-Type": "application/json",
+        }
         connection.request("POST", path, payload, headers)
         response = connection.getresponse()
         found = response.read()
