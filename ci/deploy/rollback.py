@@ -77,10 +77,21 @@ class Rollback:
             # A deployment that nobody recorded: only this moment knows what ran before it.
             await record.move(reach, seen)
             await plans.execute(reach, plan, self._done)
-            self.recording = await record.record(reach, self._names)
+            after = await functions(reach.desk, self._names)
+            self.recording = await record.move(reach, await record.look(reach, after))
         for line in record.told(reach, self.recording):
             say(line)
+        self._judge(returns, after)
         say("a second rollback goes forward again, to the images that ran until now")
+
+    def _judge(self, returns: Sequence[Return], after: Sequence[Function]) -> None:
+        """Raises PipelineError for a function that did not go back with its stack."""
+        now = {each.name: each.image for each in after}
+        for each in returns:
+            stack, name = each.function.stack, each.function.name
+            if self._done[stack].ok and now.get(name) != each.image:
+                what = f"still runs {now.get(name)}: it was changed without its stack {stack}"
+                raise PipelineError(f"function {name}", what, "deploy again")
 
 
 def stack_names(settings: Settings) -> list[str]:
