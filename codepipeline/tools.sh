@@ -4,7 +4,8 @@ set -eu
 cd "$(dirname "$0")/.."
 dagger_version=0.21.11 # that of dagger-io in requirements.lock
 
-if ! python -c 'import aiohttp, boto3, dagger, google.protobuf, rich, yaml' 2>/dev/null; then
+packages='aiohttp boto3 dagger google.protobuf rich yaml'
+if ! python -c "from importlib.util import find_spec as f; assert all(map(f, '$packages'.split()))" 2>/dev/null; then
     if [ -d ci ]; then
         python -m pip install --quiet --constraint requirements.lock .
     else

@@ -6,17 +6,14 @@ the pushes start, by the rules that the stack declares.
 
 from __future__ import annotations
 
-import json
 import os
-import urllib.request
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from ci import aws
-from ci.cloud import Cloud, entered
+from ci.cloud import entered
 from ci.deploy import desk as deploy_desk
 from ci.deploy import found
 from ci.deploy.desk import Desk, in_thread
@@ -24,7 +21,7 @@ from ci.deploy.outcome import StackOutcome
 from ci.errors import PipelineError, once_started
 from ci.home import Home
 from ci.local.aws_apis import daemon
-from ci.local.codepipeline import deployed, emitted
+from ci.local.codepipeline import build_actions, deployed, emitted
 from ci.local.codepipeline.declaration import Action, Pipeline
 from ci.local.codepipeline.deployed import Deployed
 from ci.local.codepipeline.execution import Execution, Trigger
@@ -69,10 +66,12 @@ class Story:
         ):
             with once_started():
                 there = await self._infrastructure(desk, progress)
-                happened: deque[dict[str, Any]] = deque()
-                images = Images(registries, host)
-                world = self._world(there, desk, images, home, environ, progress, happened)
-                service = Service(there, world, happened)
+                world = self._world(there, desk, Images(registries, host), home, environ, progress)
+                # ECR's repositories of a new stack are empty: what the registry has of another
+                # life is news once a build has pushed it.
+                if self.infrastructure.status != "created":
+                    world.latest.update(await build_actions.latest(world.images, there.images))
+                service = Service(there, world)
                 self.executions = service.executions
                 await self._pipelines(there, service, world, environ)
                 # Here the story goes on, in this engine's session: functions and sample data.
@@ -85,7 +84,6 @@ class Story:
         home: Home,
         environ: Mapping[str, str],
         progress: Progress,
-        happened: deque[dict[str, Any]],
     ) -> World:
         assert self.engine  # noqa: S101 - found before
         cloud, room = desk.cloud, home.local / "codebuild"
@@ -112,7 +110,6 @@ class Story:
             scratch=room,
             results=settings.report,
             audience=progress,
-            happened=happened.append,
         )
 
     async def _infrastructure(self, desk: Desk, progress: Progress) -> Deployed:
@@ -123,7 +120,7 @@ class Story:
         told = f"{ended.status}, {len(ended.changes)} changes, {tell_seconds(ended.seconds)}"
         progress.say(f"✓ stack {ended.name} {told}")
         cloud = desk.cloud
-        resources = await in_thread(lambda: _resources(cloud, ended.name))
+        resources = await in_thread(lambda: deployed.resources(cloud, ended.name))
         stack = await found.stack(desk, ended.name)
         return deployed.read(resources, stack.id if stack else "", cloud.account, cloud.region)
 
@@ -179,7 +176,8 @@ class Story:
         if source.provider == "CodeCommit":
             cloud = world.desk.cloud
             arn = f"arn:aws:codecommit:{cloud.region}:{cloud.account}:{name}"
-            world.happened(emitted.branch_push(world, name, arn, branch, push.commit, push.before))
+            event = emitted.branch_push(world, name, arn, branch, push.commit, push.before)
+            world.outbox.append(event)
         else:
             service.pushed(name, branch, push.commit)
         return True
@@ -201,12 +199,3 @@ def _code(pipeline: Pipeline) -> Action:
     raise PipelineError(
         f"pipeline {pipeline.name}", what, "declare one: it is where code is pushed"
     )
-
-
-def _resources(cloud: Cloud, stack: str) -> dict[str, dict[str, Any]]:
-    """What the local cloud tells of a stack's resources."""
-    url = f"http://127.0.0.1:{cloud.port}/_local/stacks/{stack}/resources?region={cloud.region}"
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(url, timeout=30) as answer:
-        found: dict[str, dict[str, Any]] = json.load(answer)
-    return found

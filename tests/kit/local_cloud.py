@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import time
@@ -28,7 +29,13 @@ class LocalCloud:
     cloud: Cloud
 
     def client(self, service: str) -> Any:
-        return self.cloud.client(service)
+        return _client(self.cloud, service)
+
+
+@functools.cache
+def _client(cloud: Cloud, service: str) -> Any:
+    """One for all tests: making it takes longer than most of what it is asked."""
+    return cloud.client(service)
 
 
 @contextlib.contextmanager

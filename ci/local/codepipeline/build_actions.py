@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from ci.local.codepipeline import archives, builds, emitted
 from ci.local.codepipeline.action_rules import environment
 from ci.local.codepipeline.builds import Order
 from ci.local.codepipeline.task import Outcome, Task
+from ci.local.codepipeline.world import Images
 
 LATEST = "latest"
 _REPORT = "out"
@@ -52,7 +54,6 @@ async def build(task: Task) -> Outcome:
     log.parent.mkdir(parents=True, exist_ok=True)
     task.done.log = log
     world.audience.began(task.place, f"build {order.number} of {project.name}")
-    before = await _latest(task)
     try:
         built = await builds.run(order, task.scratch, log, lambda line: _heard(task, line))
     finally:
@@ -65,9 +66,10 @@ async def build(task: Task) -> Outcome:
             raise PipelineError(f"build {project.name}", what, fix)
         outputs.append(task.scratch / f"output-{name}.zip")
         archives.from_files(built.files, outputs[-1])
-    for repository, digest in (await _latest(task)).items():
-        if digest and digest != before.get(repository):
-            world.happened(emitted.image_push(world, repository, LATEST, digest))
+    for repository, digest in (await latest(world.images, world.image_repositories)).items():
+        if world.latest.get(repository) != digest:
+            world.latest[repository] = digest
+            world.outbox.append(emitted.image_push(world, repository, LATEST, digest))
     told = f"build {order.number} of {project.name}"
     if built.files:
         told += f", {len(built.files)} files in its artifact {built.name}".rstrip()
@@ -85,10 +87,10 @@ def _heard(task: Task, line: str) -> None:
         task.world.audience.news(task.place, line)
 
 
-async def _latest(task: Task) -> dict[str, str]:
-    """What ``latest`` is in each of ECR's repositories."""
-    world = task.world
-    return {name: await world.images.digest(name, LATEST) for name in world.image_repositories}
+async def latest(images: Images, repositories: Sequence[str]) -> dict[str, str]:
+    """What ``latest`` is in each repository that has it."""
+    found = {name: await images.digest(name, LATEST) for name in repositories}
+    return {name: digest for name, digest in found.items() if digest}
 
 
 def _report(directory: Path, results: Path) -> dict[str, Any] | None:

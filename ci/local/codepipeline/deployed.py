@@ -6,10 +6,13 @@ its type, its physical id and its properties, resolved.
 
 from __future__ import annotations
 
+import json
+import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ci.cloud import Cloud
 from ci.errors import PipelineError
 from ci.local.codepipeline import builds, declaration, judgement, rules
 from ci.local.codepipeline.action_rules import Surroundings
@@ -33,6 +36,16 @@ class Deployed:
     rules: tuple[Rule, ...]
     repositories: Mapping[str, str]
     images: tuple[str, ...]
+
+
+def resources(cloud: Cloud, stack: str) -> dict[str, dict[str, Any]]:
+    """What the local cloud tells of a stack's resources, by logical id."""
+    url = f"http://127.0.0.1:{cloud.port}/_local/stacks/{stack}/resources?region={cloud.region}"
+    # The proxies of the environment are for elsewhere.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(url, timeout=30) as answer:
+        found: dict[str, dict[str, Any]] = json.load(answer)
+    return found
 
 
 def read(

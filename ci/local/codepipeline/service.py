@@ -22,8 +22,8 @@ from ci.local.codepipeline.world import World
 class Service:
     """The deployed pipelines at work. ``executions`` are all that there were, in order."""
 
-    def __init__(self, deployed: Deployed, world: World, happened: deque[dict[str, Any]]) -> None:
-        self._deployed, self._world, self._happened = deployed, world, happened
+    def __init__(self, deployed: Deployed, world: World) -> None:
+        self._deployed, self._world = deployed, world
         self._waiting: deque[Execution] = deque()
         self._succeeded: dict[str, Mapping[str, str]] = {}
         self.executions: list[Execution] = []
@@ -33,8 +33,8 @@ class Service:
 
         Raises PipelineError for a target that AWS would refuse.
         """
-        while self._happened:
-            await self._hand_on(self._happened.popleft())
+        while self._world.outbox:
+            await self._hand_on(self._world.outbox.popleft())
 
     def start(self, pipeline: str, trigger: Trigger) -> Execution:
         """Puts an execution into the queue. In the mode SUPERSEDED, those that wait give way."""

@@ -126,7 +126,9 @@ async def _prepared(task: Task, name: str) -> Prepared:
             task, document, configuration.parameters, Path(place)
         )
         seen = await one_stack.with_images(desk, change_set, digests)
-        for line in changes.lines(seen):
+        # Of a new stack everything is new: that is told by its number.
+        told = changes.lines(seen) if exists else changes.new_images(seen)
+        for line in told:
             task.world.audience.news(task.place, line)
         outcome = replace(outcome, changes=seen)
     # So far nothing has happened to the stack: that is told by the action that executes.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -79,7 +80,8 @@ class World:
     ``identities`` are the ids of the cloud's repositories, by name; ``image_repositories`` are
     ECR's. ``host`` is what a build inherits, ``redirected`` what keeps it on this machine.
     ``scratch`` is where builds work, ``results`` the directory of the report, which gets their
-    logs. ``happened`` takes the events that actions lead to.
+    logs. ``outbox`` holds the events that nobody was told of yet, ``latest`` the digests of that
+    tag, by repository, that are no news.
     """
 
     desk: Desk
@@ -95,7 +97,8 @@ class World:
     scratch: Path
     results: Path
     audience: Audience
-    happened: Callable[[dict[str, Any]], None]
+    latest: dict[str, str] = field(default_factory=dict)
+    outbox: deque[dict[str, Any]] = field(default_factory=deque)
 
     @property
     def region(self) -> str:
