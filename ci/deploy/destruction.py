@@ -149,11 +149,11 @@ async def _deleted(reach: Reach, stack: Found, pieces: Sequence[Piece]) -> list[
     try:
         ending = await events.follow(
             desk, stack.name, stack.id, since, token,
-            lambda event: desk.say(f"{stack.name}: {events.told(event)}"),
+            lambda event: desk.say(f"{stack.name}: {events.told(event)}"), states.deleted,
         )  # fmt: skip
     except anyio.get_cancelled_exc_class():
         desk.say(f"{stack.name}: CloudFormation goes on by itself; `destroy` again takes it up")
         raise
-    if not states.succeeded(ending.status):
+    if not states.deleted(ending.status):
         raise failed(stack.name, ending)
     return [piece for piece in pieces if piece.stays]

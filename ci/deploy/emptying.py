@@ -14,7 +14,7 @@ from ci.errors import PipelineError
 from ci.registry.reference import Reference
 
 BUCKET, REPOSITORY = "AWS::S3::Bucket", "AWS::ECR::Repository"
-_IMAGES = 100
+_OBJECTS, _IMAGES = 1000, 100
 
 
 async def empty(reach: Reach, kind: str, name: str) -> int:
@@ -30,27 +30,28 @@ async def empty(reach: Reach, kind: str, name: str) -> int:
 
 def _bucket(s3: Any, name: str) -> int:
     count = 0
-    try:
-        for page in s3.get_paginator("list_object_versions").paginate(Bucket=name):
-            objects = [
-                {"Key": each["Key"], "VersionId": each["VersionId"]}
-                for each in (*(page.get("Versions") or ()), *(page.get("DeleteMarkers") or ()))
-            ]
-            if not objects:
-                continue
-            answer = s3.delete_objects(Bucket=name, Delete={"Objects": objects, "Quiet": True})
-            if errors := answer.get("Errors"):
-                first = errors[0]
-                what = (
-                    f"{len(errors)} objects cannot be deleted; the first: {first.get('Key')}: "
-                    f"{first.get('Code')}: {first.get('Message')}"
-                )
-                fix = "allow s3:DeleteObjectVersion on it, or lift what holds them; then run again"
-                raise PipelineError(f"bucket {name}", what, fix)
-            count += len(objects)
-    except s3.exceptions.NoSuchBucket:
-        return count
-    return count
+    while True:
+        # Always the first page: what was on it is gone.
+        try:
+            page = s3.list_object_versions(Bucket=name, MaxKeys=_OBJECTS)
+        except s3.exceptions.NoSuchBucket:
+            return count
+        objects = [
+            {"Key": each["Key"], "VersionId": each["VersionId"]}
+            for each in (*(page.get("Versions") or ()), *(page.get("DeleteMarkers") or ()))
+        ]
+        if not objects:
+            return count
+        answer = s3.delete_objects(Bucket=name, Delete={"Objects": objects, "Quiet": True})
+        if errors := answer.get("Errors"):
+            first = errors[0]
+            what = (
+                f"{len(errors)} objects cannot be deleted; the first: {first.get('Key')}: "
+                f"{first.get('Code')}: {first.get('Message')}"
+            )
+            fix = "allow s3:DeleteObjectVersion on it, or lift what holds them; then run again"
+            raise PipelineError(f"bucket {name}", what, fix)
+        count += len(objects)
 
 
 def _repository(ecr: Any, name: str) -> int:

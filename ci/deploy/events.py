@@ -60,10 +60,16 @@ async def newest(desk: Desk, stack_id: str) -> str:
 
 
 async def follow(
-    desk: Desk, name: str, stack_id: str, since: str, token: str, tell: Callable[[Event], None]
+    desk: Desk,
+    name: str,
+    stack_id: str,
+    since: str,
+    token: str,
+    tell: Callable[[Event], None],
+    good: Callable[[str], bool] = states.succeeded,
 ) -> Ending:
     """Follows the operation that began after the event ``since`` to its end. ``token`` is the
-    operation's own; blank takes any for it.
+    operation's own; blank takes any for it. ``good`` are the states that it is to lead to.
 
     ``tell`` hears of every event of a resource that came to an end. Raises PipelineError after
     the desk's longest time: CloudFormation goes on by itself.
@@ -87,7 +93,7 @@ async def follow(
                 tell(event)
         if ending := _ending(story, stack_id):
             failure = None
-            if not states.succeeded(ending):
+            if not good(ending):
                 failure = await first_failure(desk, story, stack_id)
             return Ending(ending, failure)
         if anyio.current_time() > deadline:
@@ -111,7 +117,7 @@ async def first_failure(desk: Desk, story: Sequence[Event], stack_id: str) -> Ev
                 return deeper
         return event
     of_stack = [each for each in story if each.physical_id == stack_id and each.reason]
-    return of_stack[0] if of_stack else None
+    return of_stack[-1] if of_stack else None
 
 
 async def history(desk: Desk, stack_id: str, status: str) -> list[Event]:
