@@ -5,6 +5,7 @@ Source: AWS CloudFormation API Reference, CreateChangeSet, DescribeChangeSet, Ex
 
 from __future__ import annotations
 
+import itertools
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -184,7 +185,7 @@ async def others(desk: Desk, stack: str) -> list[str]:
 async def _completed(desk: Desk, made: ChangeSet) -> list[dict[str, Any]] | None:
     """The changes, once CloudFormation knows them; None where there are none."""
     deadline = anyio.current_time() + desk.longest
-    while True:
+    for looks in itertools.count():
         described = await _described(desk, made.id, made.stack_id)
         status, reason = described["Status"], described.get("StatusReason") or ""
         if status == "CREATE_COMPLETE":
@@ -201,7 +202,8 @@ async def _completed(desk: Desk, made: ChangeSet) -> list[dict[str, Any]] | None
         if anyio.current_time() > deadline:
             what = f"CloudFormation works on its change set for more than {desk.longest:.0f} s"
             raise PipelineError(f"stack {made.stack}", what, "run again, or raise --timeout")
-        await anyio.sleep(desk.pause)
+        await desk.pause(looks)
+    raise AssertionError("unreachable: it is looked at until it ends")
 
 
 async def _described(desk: Desk, change_set: str, stack: str) -> dict[str, Any]:

@@ -29,16 +29,13 @@ _ASKED_AT_ONCE = 8
 
 @dataclass
 class Desk:
-    """A cloud at which questions are asked side by side. ``say`` is told how work goes.
-
-    ``pause`` is the time between two looks at something that takes time, ``longest`` that of one
-    operation, both in seconds.
+    """A cloud at which questions are asked side by side. ``say`` is told how work goes,
+    ``longest`` are the seconds that one operation may take.
     """
 
     cloud: Cloud
     say: Callable[[str], None]
     longest: float
-    pause: float
     _clients: dict[str, Any] = field(default_factory=dict)
     _slots: anyio.CapacityLimiter | None = None
 
@@ -61,6 +58,12 @@ class Desk:
 
             return await in_thread(asked)
 
+    async def pause(self, looks: int) -> None:
+        """Waits between two looks at something that takes time, the longer the more there were:
+        what is quick is seen soon, what is slow costs few questions."""
+        first, longest = (1.0, 5.0) if self.cloud.port is None else (0.1, 0.5)
+        await anyio.sleep(min(longest, first * 1.2**looks))
+
     async def stacks(self, action: str, question: Callable[[Any], T]) -> T:
         """A question to CloudFormation; ``action`` without its prefix."""
         return await self.ask("cloudformation", f"cloudformation:{action}", question)
@@ -68,7 +71,7 @@ class Desk:
 
 def at(cloud: Cloud, say: Callable[[str], None], longest: float) -> Desk:
     """A desk of a cloud."""
-    return Desk(cloud, say, longest, pause=3.0 if cloud.port is None else 0.2)
+    return Desk(cloud, say, longest)
 
 
 async def together(

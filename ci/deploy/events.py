@@ -6,6 +6,7 @@ its id for 90 days.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -77,7 +78,7 @@ async def follow(
     deadline = anyio.current_time() + desk.longest
     story: list[Event] = []
     silent = 0
-    while True:
+    for looks in itertools.count():
         try:
             fresh = await _after(desk, stack_id, story[-1].id if story else since)
             silent = 0
@@ -100,7 +101,8 @@ async def follow(
             what = f"is still at work after {desk.longest:.0f} s"
             fix = "CloudFormation goes on by itself; look at the stack later, or raise --timeout"
             raise PipelineError(f"stack {name}", what, fix)
-        await anyio.sleep(desk.pause)
+        await desk.pause(looks)
+    raise AssertionError("unreachable: it is followed until it ends")
 
 
 async def first_failure(desk: Desk, story: Sequence[Event], stack_id: str) -> Event | None:

@@ -124,12 +124,13 @@ def _require_answer(settings: Settings) -> None:
 
 def _bucket(settings: Settings, infrastructure: Found | None) -> str:
     known = infrastructure.outputs.get(_BUCKET, "") if infrastructure else ""
-    # The environment may name an account's bucket, which a local run leaves alone.
-    named = settings.bucket if settings.origins["bucket"] == "--bucket" else ""
-    if settings.target == "aws":
-        named = settings.bucket
-    if bucket := named or known or settings.bucket:
-        return bucket
+    # Where nobody named the local cloud, the environment's bucket may be an account's.
+    origins = settings.origins
+    meant = settings.target == "aws" or origins["endpoint"] != "default"
+    if meant or origins["bucket"] == "--bucket":
+        known = settings.bucket or known
+    if known:
+        return known
     what = f"none is named, and no stack {settings.infrastructure_stack} tells of one"
     fix = "set S3_BUCKET or --bucket, or deploy codepipeline/codepipeline.yaml first"
     raise InputError("bucket", what, fix)

@@ -10,8 +10,8 @@ from ci.errors import InputError
 
 REVIEW = "REVIEW_IN_PROGRESS"
 GONE = "DELETE_COMPLETE"
-_SUCCEEDED = {"CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE"}
-_UPDATABLE = _SUCCEEDED | {GONE, "UPDATE_ROLLBACK_COMPLETE", "IMPORT_ROLLBACK_COMPLETE"}
+_SUCCEEDED = {"CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE", GONE}
+_UPDATABLE = _SUCCEEDED | {"UPDATE_ROLLBACK_COMPLETE", "IMPORT_ROLLBACK_COMPLETE"}
 _FAILED_FOR_GOOD = {"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED"}
 
 
@@ -28,6 +28,11 @@ def succeeded(status: str) -> bool:
 def deleted(status: str) -> bool:
     """Whether a deletion that is over did what it was to do: one may be given up, too."""
     return status == GONE
+
+
+def exists(status: str | None) -> bool:
+    """Whether there is a stack that could be updated; not under review, which is an empty shell."""
+    return status not in (None, GONE, REVIEW)
 
 
 def refusal(name: str, status: str | None, why: str = "") -> InputError | None:
