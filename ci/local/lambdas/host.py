@@ -25,10 +25,10 @@ from ci.local.lambdas.environment import Surroundings
 from ci.local.lambdas.fleet import Limits, running
 from ci.local.lambdas.functions import NoSuchFunction, NotServed
 from ci.local.lambdas.invocations import Invocations, service_error
-from ci.local.lambdas.rest import Rest
 from ci.local.lambdas.runtime_api import MAX_EVENT, TOO_LARGE, Result
 from ci.local.lambdas.schedules import Schedules
 from ci.local.lambdas.sources import Sources
+from ci.stillness import Stillness
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -54,7 +54,7 @@ class Host:
         self, cloud: Cloud, invocations: Invocations, events: Asynchronous, sources: Sources
     ) -> None:
         self._invocations, self._events, self._sources = invocations, events, sources
-        self._rest = Rest(cloud)
+        self._stillness = Stillness(cloud)
         self.url = ""
 
     @property
@@ -71,7 +71,7 @@ class Host:
         with anyio.move_on_after(seconds):
             quiet = 0
             while quiet < 2:  # one look may miss what just moves from a place to another
-                busy = self.in_progress or await to_thread.run_sync(self._rest.anything)
+                busy = self.in_progress or await to_thread.run_sync(self._stillness.broken)
                 quiet = 0 if busy else quiet + 1
                 await anyio.sleep(0.3)
             return True

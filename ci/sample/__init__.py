@@ -1,0 +1,1 @@
+"""The sample data lake as its user sees it: load, upload, watch, query, account, redrive."""
