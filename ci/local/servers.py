@@ -6,6 +6,7 @@ log, lock, and the port, which stays the same from run to run.
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -124,13 +125,31 @@ def _free(port: int) -> bool:
         return True
 
 
+def _listens(pid: int, port: int) -> bool:
+    """Whether a process is the one that listens on a port of 127.0.0.1.
+
+    Source: proc(5), ``/proc/net/tcp`` and ``/proc/PID/fd``.
+    """
+    address = f"0100007F:{port:04X}"  # little-endian, as on every Linux that we run on
+    listening = "0A"
+    sockets = set()
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        fields = line.split()
+        if fields[1] == address and fields[3] == listening:
+            sockets.add(f"socket:[{fields[9]}]")
+    with contextlib.suppress(OSError):  # it may end, or close a file, while we look
+        return any(str(each.readlink()) in sockets for each in Path(f"/proc/{pid}/fd").iterdir())
+    return False
+
+
 def _await_answer(server: Server, process: Process) -> int:
     port = _port(server.state)
     where = f"{server.name} at 127.0.0.1:{port}"
     log = server.state / "log"
     deadline = time.monotonic() + server.start_seconds
     while process.alive():
-        if server.answers(port):
+        # Somebody else may have taken the port a moment ago, and answer in the same words.
+        if server.answers(port) and _listens(process.pid, port):
             return port
         if time.monotonic() > deadline:
             raise PipelineError(

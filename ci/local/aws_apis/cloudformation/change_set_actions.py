@@ -26,6 +26,7 @@ from ci.local.aws_apis.cloudformation.refusals import (
 from ci.local.aws_apis.cloudformation.shown import parameters, tags
 from ci.local.aws_apis.cloudformation.stacks import ChangeSet, Stack, Store
 
+_EXECUTING = "EXECUTE_IN_PROGRESS"
 _NAME = re.compile(r"[a-zA-Z][-a-zA-Z0-9]*")
 _STUCK = ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED", "CREATE_FAILED",
           "UPDATE_ROLLBACK_FAILED")  # fmt: skip
@@ -130,16 +131,17 @@ def found(store: Store, asked: Mapping[str, Any]) -> tuple[Stack, ChangeSet]:
     name = str(asked["ChangeSetName"])
     if name.startswith("arn:"):
         for stack in store:
-            for each in stack.change_sets.values():
+            for each in (*stack.change_sets.values(), *stack.executed.values()):
                 if each.id == name:
                     return stack, each
         raise no_change_set(name)
     if not asked.get("StackName"):
         raise Refused("StackName must be specified if ChangeSetName is not specified as an ARN.")
     stack = store.get(str(asked["StackName"]))
-    if name not in stack.change_sets:
+    one = stack.change_sets.get(name) or stack.executed.get(name)
+    if one is None:
         raise no_change_set(name)
-    return stack, stack.change_sets[name]
+    return stack, one
 
 
 def describe_change_set(store: Store, asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -178,7 +180,9 @@ def _summary(stack: Stack, each: ChangeSet) -> dict[str, Any]:
 def list_change_sets(store: Store, asked: Mapping[str, Any]) -> dict[str, Any]:
     stack = store.get(str(asked["StackName"]))
     with stack.lock:
-        return {"Summaries": [_summary(stack, each) for each in stack.change_sets.values()]}
+        executing = [each for each in stack.executed.values() if each.execution == _EXECUTING]
+        listed = [*executing, *stack.change_sets.values()]
+        return {"Summaries": [_summary(stack, each) for each in listed]}
 
 
 def delete_change_set(store: Store, asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -190,12 +194,14 @@ def delete_change_set(store: Store, asked: Mapping[str, Any]) -> dict[str, Any]:
             return {}
         raise
     with stack.lock:
-        if each.execution == "EXECUTE_IN_PROGRESS" or each.status.endswith("_IN_PROGRESS"):
+        if each.execution == _EXECUTING or each.status.endswith("_IN_PROGRESS"):
             raise Refused(
                 f"ChangeSet [{each.id}] cannot be deleted in its current status of [{each.status}]",
                 "InvalidChangeSetStatus",
             )
-        stack.change_sets.pop(each.name, None)
+        for kept in (stack.change_sets, stack.executed):
+            if kept.get(each.name) is each:
+                del kept[each.name]
     return {}
 
 
@@ -211,9 +217,11 @@ def execute_change_set(store: Store, asked: Mapping[str, Any]) -> dict[str, Any]
             )
         if stack.busy or stack.status in _STUCK:
             raise wrong_state(stack.id, stack.status)
-        each.execution = "EXECUTE_IN_PROGRESS"
+        each.execution = _EXECUTING
+        # Its name is free for the next one.
+        stack.executed[each.name] = stack.change_sets.pop(each.name)
         for other in stack.change_sets.values():
-            if other is not each and other.execution == "AVAILABLE":
+            if other.execution == "AVAILABLE":
                 other.execution = "OBSOLETE"
         creating = stack.status == "REVIEW_IN_PROGRESS"
         request = each.request
@@ -230,11 +238,7 @@ def execute_change_set(store: Store, asked: Mapping[str, Any]) -> dict[str, Any]
     def run() -> None:
         (execution.create if creating else execution.update)()
         good = stack.status in ("CREATE_COMPLETE", "UPDATE_COMPLETE")
-        with stack.lock:
-            each.execution = "EXECUTE_COMPLETE" if good else "EXECUTE_FAILED"
-            if good:
-                # As on AWS, what was executed is not listed any more.
-                stack.change_sets.pop(each.name, None)
+        each.execution = "EXECUTE_COMPLETE" if good else "EXECUTE_FAILED"
 
     in_background(stack, run)
     return {}

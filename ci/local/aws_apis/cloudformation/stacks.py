@@ -112,6 +112,8 @@ class Stack:
     imports: frozenset[str] = frozenset()
     events: list[Event] = field(default_factory=list)
     change_sets: dict[str, ChangeSet] = field(default_factory=dict)
+    executed: dict[str, ChangeSet] = field(default_factory=dict)
+    """The newest of each name: not listed any more, and still told about."""
     policy: str = ""
     protected: bool = False
     on_failure: str = "ROLLBACK"
