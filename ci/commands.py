@@ -28,7 +28,12 @@ def run(
         from ci.engine_command import engine
 
         return engine(settings, environ, home, out)
-    if settings.command in ("deploy", "record", "rollback", "destroy"):
+    if settings.command in ("deploy", "record", "rollback", "destroy", "sample"):
+        from ci.rehearsal import infrastructure
+
+        settings = infrastructure.as_rehearsed(settings)
+        if settings.command == "sample":
+            return _sample(settings, environ, home, out, err)
         from ci.deploy import command
 
         return command.run(settings, environ, home, out, err)
@@ -44,6 +49,28 @@ def run(
     if settings.command == "plan":
         return _show_plan(settings, environ, home, out)
     return _build(settings, environ, home, out, err)
+
+
+def _sample(
+    settings: Settings, environ: Mapping[str, str], home: Home, out: IO[str], err: IO[str]
+) -> int:
+    from ci.sample import commands as sample
+
+    given = (settings, environ, home, out, err)
+    match settings.action:
+        case "load":
+            return sample.load(*given)
+        case "upload":
+            return sample.upload(*given, data=settings.data, dataset=settings.dataset)
+        case "watch":
+            return sample.watch(*given)
+        case "account":
+            return sample.account(*given)
+        case "query":
+            return sample.query(*given, dataset=settings.dataset)
+        case "redrive":
+            return sample.redrive(*given, dataset=settings.dataset)
+    return sample.walk(*given)
 
 
 def _show_plan(settings: Settings, environ: Mapping[str, str], home: Home, out: IO[str]) -> int:

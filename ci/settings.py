@@ -28,7 +28,7 @@ class Command:
 
 
 COMMANDS = (
-    Command("rehearse", "the whole story on this machine: layer, then app, locally (the default)"),
+    Command("rehearse", "the whole story on this machine, pipelines as declared (the default)"),
     Command("plan", "print what would be built, pushed and tagged, and why; change nothing"),
     Command("layer", "build and push the common layer"),
     Command("app", "build and push every function image, package every stack"),
@@ -36,6 +36,11 @@ COMMANDS = (
     Command("record", "tag the images that the stacks run, and those that they ran before"),
     Command("rollback", "redeploy the images of the deployment before"),
     Command("destroy", "empty buckets, delete the stacks, the infrastructure stack last"),
+    Command(
+        "sample",
+        "the sample's data: records, files, what became of them, a walk-through",
+        ("load", "upload", "watch", "account", "query", "redrive", "walk"),
+    ),
     Command("engine", "the embedded engine's daemon", ("start", "stop", "status")),
 )
 
@@ -65,6 +70,8 @@ class Settings:
     allow_replacement: bool
     purge: bool
     yes: str
+    data: Path | None
+    dataset: str
     jobs: int
     timeout: float
     max_context: int
@@ -99,7 +106,7 @@ class Option:
 
 
 WHAT, WHERE, HOW, SHOWN = "What to build", "Where it goes", "How it runs", "What is shown"
-STACKS = "How stacks are changed"
+STACKS, SAMPLE = "How stacks are changed", "The sample's data"
 
 OPTIONS = (
     Option("source", "--source", "PIPELINE_SOURCE", values.path, ".", "DIR",
@@ -142,6 +149,10 @@ OPTIONS = (
            "destroy also deletes what is declared Retain", STACKS),
     Option("yes", "--yes", "PIPELINE_YES", values.account, None, "ACCOUNT",
            "the account that destroy is for, in place of typing it", STACKS),
+    Option("data", "--data", "PIPELINE_DATA", values.path, None, "DIR",
+           "files to upload (SOURCE/sample_data/meteorites)", SAMPLE, unset=None),
+    Option("dataset", "--dataset", "PIPELINE_DATASET", values.word, "engineering/meteorites",
+           "TEAM/NAME", "whose files they are", SAMPLE),
     Option("jobs", "--jobs", "PIPELINE_JOBS", values.count, "20", "N",
            "functions in work at once", HOW),
     Option("timeout", "--timeout", "PIPELINE_TIMEOUT", values.duration, "30m", "TIME",
@@ -166,6 +177,8 @@ _ONLY_FOR: Mapping[str, tuple[str, ...]] = {
     "allow_replacement": ("deploy", "rollback"),
     "purge": ("destroy",),
     "yes": ("destroy",),
+    "data": ("sample",),
+    "dataset": ("sample",),
 }
 
 

@@ -28,6 +28,9 @@ def text() -> str:
     lines = [_INTRO, "Commands"]
     for command in COMMANDS:
         name = " ".join([command.name, "|".join(command.actions)]).strip()
+        if len(name) > 25:
+            lines.append(f"  {name}")
+            name = ""
         lines.append(f"  {name:<26}{command.summary}")
     for group in dict.fromkeys(option.group for option in OPTIONS):
         lines += ["", group]

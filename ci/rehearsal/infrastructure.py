@@ -57,6 +57,18 @@ def declared(source: Path) -> bool:
     return (source / TEMPLATE).is_file()
 
 
+def as_rehearsed(settings: Settings) -> Settings:
+    """The settings for what a rehearsal has left: its environment, where none is named."""
+    path = settings.source / Path(TEMPLATE).with_name(parameters.FILE)
+    if settings.target != "local" or settings.origins["prefix"] != "default":
+        return settings
+    if not (declared(settings.source) and (values := parameters.read(path, []))):
+        return settings
+    if not (prefix := values.values.get(_PREFIX)):
+        return settings
+    return replace(settings, prefix=prefix, origins={**settings.origins, "prefix": str(path)})
+
+
 def read(settings: Settings) -> Infrastructure:
     """The stack of a source tree. Raises InputErrors with all that is wrong."""
     template = settings.source / TEMPLATE
