@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,9 @@ import pytest
 from ci.building.engine_errors import ImageError
 from ci.building.outcome import Bytes, Outcome, Phase
 from ci.console import Console, folds_of
+from ci.deploy.changes import Change, NewImage
+from ci.deploy.outcome import Kept, StackOutcome
+from ci.deploy.record import Record, Recording
 from ci.errors import PipelineError
 from ci.report import Report, summarize, write
 
@@ -145,3 +149,61 @@ def test_elsewhere_each_function_is_a_line(tmp_path: Path) -> None:
     console.ended(BUILT)
     console.ended(FAILED)
     assert out.getvalue() == "✓ good built, 1.8 s (1 of 2)\n✗ bad failed, 1.0 s (2 of 2)\n"
+
+
+CHANGES = (
+    Change("added", "rQueue", "AWS::SQS::Queue"),
+    Change("modified", "rF", "AWS::Lambda::Function", "f", image=NewImage("", DIGEST)),
+    Change("replaced", "rTable", "AWS::DynamoDB::Table", "t", certain=False, kept=True),
+)
+DEPLOYED = (
+    StackOutcome("one", "updated", changes=CHANGES, outputs={"o": "x"}, seconds=3.25),
+    StackOutcome("two", "skipped", "it imports x of three, which is failed"),
+    StackOutcome("three", "failed", error=PipelineError("stack three", "broke", "mend it")),
+    StackOutcome("four", "deleted"),
+)
+RECORDING = Recording((Record("dev-f", "one", "r/dev-f", DIGEST, ""),), moved=True, notes=("n",))
+KEPT = Kept("four", "rTable", "AWS::DynamoDB::Table", "t", "declared Retain")
+
+
+def deployment() -> Report:
+    return report(
+        command="deploy", engine=None, deployment_tag="", bases={}, stacks=DEPLOYED,
+        recording=RECORDING, kept=(KEPT,),
+    )  # fmt: skip
+
+
+def test_a_deployment_follows_the_schema_too() -> None:
+    written = deployment().as_json()
+    jsonschema.validate(written, SCHEMA, jsonschema.Draft202012Validator)
+    assert written["stacks"][0]["change_set"][1]["image"] == {"before": None, "after": DIGEST}
+    assert written["stacks"][2]["error"]["message"] == "stack three: broke"
+    assert written["recorded"]["functions"][0]["previous"] is None
+    assert written["kept"][0]["physical_id"] == "t"
+
+
+@pytest.mark.parametrize(
+    "break_it",
+    [
+        lambda it: it["stacks"][0].update(status="fine"),
+        lambda it: it["stacks"][2].update(error=None),
+        lambda it: it["stacks"][0]["change_set"][0].update(action="touched"),
+        lambda it: it["recorded"]["functions"][0].update(deployed="latest"),
+        lambda it: it["kept"][0].pop("physical_id"),
+    ],
+)
+def test_the_schema_refuses_what_is_no_deployment(break_it: Callable[[Any], Any]) -> None:
+    written = deployment().as_json()
+    break_it(written)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(written, SCHEMA)
+
+
+def test_the_summary_of_a_deployment(tmp_path: Path) -> None:
+    out = io.StringIO()
+    summarize(deployment(), tmp_path, out)
+    shown = out.getvalue()
+    assert "1 added, 1 modified, 1 replaced" in shown
+    assert "it imports x of three, which is failed" in shown
+    assert "stack three could not be brought to its end: stack three: broke" in shown
+    assert "deploy failed: 2 of 4 stacks in 4.5 s" in shown

@@ -222,3 +222,27 @@ def test_a_ca_bundle_that_is_none_is_refused_before_anything_is_asked(tmp_path: 
     bundle.write_text("no certificate")
     with pytest.raises(InputError, match="is no CA bundle"):
         ask(lambda client: client.ping("127.0.0.1:1"), ca_bundle=str(bundle))
+
+
+def test_every_tag_of_a_repository_however_many(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ci.registry.client._PAGE", 2)
+    names = [f"tag-{number}" for number in range(5)]
+    for name in names:
+        kit.push_image(host, "many", name, content=name)
+    repository = parse_repository(f"{host}/many")
+    assert ask(lambda client: client.tags(repository)) == names
+    assert ask(lambda client: client.tags(parse_repository(f"{host}/nothing"))) == []
+
+
+def test_a_manifest_goes_with_all_its_tags_and_alone(host: str) -> None:
+    gone = kit.push_image(host, "thinned", "one")
+    kit.push_image(host, "thinned", "too", content="x")  # the same bytes: the same image
+    kept = kit.push_image(host, "thinned", "other", content="other")
+    repository = parse_repository(f"{host}/thinned")
+
+    async def delete(client: Registries) -> None:
+        await client.delete(repository, gone)
+        await client.delete(repository, gone)  # it is gone: no error
+
+    ask(delete)
+    assert kit.tags(host, "thinned") == {"other": kept}
