@@ -14,7 +14,6 @@ from typing import IO
 
 from ci import aws
 from ci.cloud import entered
-from ci.deploy import desk as deploy_desk
 from ci.deploy import found
 from ci.deploy.desk import Desk, in_thread
 from ci.deploy.outcome import StackOutcome
@@ -57,9 +56,8 @@ class Story:
         host = self.plan.registry.partition("/")[0]
         local = await in_thread(lambda: daemon.ensure(home, environ, registry_host=host))
         progress.say(f"local cloud: AWS APIs on {local.endpoint}, images in {host}")
-        desk = deploy_desk.at(
-            entered(replace(settings, endpoint=local.endpoint)), progress.say, settings.timeout
-        )
+        cloud = entered(replace(settings, endpoint=local.endpoint))
+        desk = Desk(cloud, progress.say, settings.timeout)
         async with (
             engine.ready(self.plan, home, environ, progress, detail) as self.engine,
             connect(say=progress.say) as registries,

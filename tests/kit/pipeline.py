@@ -77,3 +77,15 @@ def processes_with(environ: Mapping[str, str]) -> list[str]:
         except OSError:
             continue
     return found
+
+
+def running(command: str) -> bool:
+    """Whether a process runs with exactly these words, in a container too."""
+    wanted = command.replace(" ", "\0").encode() + b"\0"
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if path.read_bytes() == wanted:
+                return True
+        except OSError:
+            continue
+    return False

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ci.deploy import desk as deploy_desk
+from ci.deploy.desk import Desk
 from ci.local.codepipeline import deployed, emitted
 from ci.local.codepipeline.execution import Execution, Trigger
 from ci.local.codepipeline.repositories import Git, Repositories
@@ -73,7 +73,7 @@ class Rehearsed:
             room = self.directory / "room"
             room.mkdir(exist_ok=True)
             async with connect(say=self.heard.say) as registries:
-                desk = deploy_desk.at(cloud, self.heard.say, 60)
+                desk = Desk(cloud, self.heard.say, 60)
                 desk._clients = _CLIENTS.setdefault(cloud.port, {})
                 world = World(
                     desk=desk,

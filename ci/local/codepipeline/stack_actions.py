@@ -118,7 +118,7 @@ async def _prepared(task: Task, name: str) -> Prepared:
         name=name,
     )
     change_set = await change_sets.create(desk, wanted, there)
-    exists = there is not None and states.exists(there.status)
+    exists = there is not None and there.status != states.REVIEW
     if exists and configuration.policy:
         await _protect(desk, stack, configuration.policy)
     if change_set:
