@@ -82,8 +82,7 @@ async def create(desk: Desk, wanted: Wanted, there: Found | None) -> ChangeSet |
         arguments["Tags"] = [{"Key": key, "Value": tag} for key, tag in wanted.tags.items()]
     if wanted.role:
         arguments["RoleARN"] = wanted.role
-    if wanted.has_nested and not creates and desk.cloud.port is None:
-        # The local cloud does not look into nested stacks before it changes them.
+    if wanted.has_nested and not creates:
         arguments["IncludeNestedStacks"] = True
 
     def asked(client: Any) -> tuple[str, str]:

@@ -289,3 +289,39 @@ def test_stacks_are_called_as_the_list_of_names_says(world: World) -> None:
     (world.artifact / "stacks.yaml").write_text("one: first-stack\n")
     assert world.run("deploy").statuses == {"first-stack": "created"}
     assert world.status("first-stack") == "CREATE_COMPLETE"
+
+
+def nested(world: World, resources: dict) -> dict:
+    """A nested stack whose template lies in the bucket, named by its content."""
+    body = json.dumps({"Resources": resources})
+    key = f"nested-{abs(hash(body))}"
+    world.client("s3").put_object(Bucket=world.bucket, Key=key, Body=body)
+    url = f"http://localhost:{world.port}/{world.bucket}/{key}"
+    return {"Type": "AWS::CloudFormation::Stack", "Properties": {"TemplateURL": url}}
+
+
+def test_nested_stacks_are_looked_into(world: World) -> None:
+    old, new = world.image("a", "1"), world.image("a", "2")
+    for digest in (old, new):
+        inner = nested(world, {"rA": world.function("a", digest), "rTable": named("first")})
+        world.stack("one", {"rMiddle": nested(world, {"rInner": inner, "rQueue": QUEUE})})
+        done = world.run("deploy")
+        assert done.code == 0, done.err
+    assert done.changes("one") == {
+        "rMiddle": "modified", "rMiddle/rInner": "modified", "rMiddle/rInner/rA": "modified",
+    }  # fmt: skip
+    images = {each["logical_id"]: each["image"] for each in done.stacks["one"]["change_set"]}
+    assert images["rMiddle/rInner/rA"] == {"before": old, "after": new}
+    assert world.runs("a") == new
+
+    inner = nested(world, {"rA": world.function("a", new), "rTable": named("second")})
+    world.stack("one", {"rMiddle": nested(world, {"rInner": inner, "rQueue": QUEUE})})
+    refused = world.run("deploy")
+    assert (refused.code, refused.statuses) == (1, {"one": "refused"})
+    assert "replaced: rMiddle/rInner/rTable (AWS::DynamoDB::Table)" in refused.err
+    assert world.client("dynamodb").list_tables()["TableNames"] == ["first"]
+    cloudformation = world.client("cloudformation")
+    for stack in cloudformation.describe_stacks()["Stacks"]:
+        assert cloudformation.list_change_sets(StackName=stack["StackName"])["Summaries"] == []
+    assert world.run("deploy", "--allow-replacement").code == 0
+    assert world.client("dynamodb").list_tables()["TableNames"] == ["second"]

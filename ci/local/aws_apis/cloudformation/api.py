@@ -42,8 +42,8 @@ ACTIONS: Mapping[str, Action] = {
 
 
 _UNSERVED = (
-    "DeploymentConfig", "DeploymentMode", "ImportExistingResources", "IncludeNestedStacks",
-    "ResourceTypes", "ResourcesToImport", "RollbackConfiguration", "StackPolicyDuringUpdateBody",
+    "DeploymentConfig", "DeploymentMode", "ImportExistingResources", "ResourceTypes",
+    "ResourcesToImport", "RollbackConfiguration", "StackPolicyDuringUpdateBody",
     "StackPolicyDuringUpdateURL", "StackPolicyURL",
 )  # fmt: skip
 """Arguments that would change what an action does, and that nothing here carries out."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from ci.cfn_parameters import as_text
@@ -23,15 +24,25 @@ from ci.local.aws_apis.cloudformation.wanted import Difference, Wanted, differen
 from ci.package.places import at
 
 
-def changes(store: Store, stack: Stack, request: Request) -> tuple[list[dict[str, Any]], bool]:
+@dataclass(frozen=True)
+class Found:
     """The changes that a request makes, and whether it changes anything at all: outputs and tags
-    do, too. Raises Refused for what cannot be carried out."""
+    do, too. ``nested`` are the resolved properties of the nested stacks that change, by id."""
+
+    changes: list[dict[str, Any]]
+    any: bool
+    nested: Mapping[str, Mapping[str, Any]]
+
+
+def changes(store: Store, stack: Stack, request: Request) -> Found:
+    """What a request changes. Raises Refused for what cannot be carried out."""
     lookups = Lookups(store)
     standing = Standing(stack.resources)
     meaning = scope(store, stack, request, standing, lookups)
     order = wishes(request.template.plain, meaning.conditions)
     _judge_attributes(request.template.plain)
     found = []
+    nested = {}
     for wish in order:
         before = stack.resources.get(wish.logical_id)
         if before is not None and before.type != wish.type:
@@ -51,6 +62,8 @@ def changes(store: Store, stack: Stack, request: Request) -> tuple[list[dict[str
             standing.outputs_unsure.add(wish.logical_id)
         if differs:
             found.append(_modify(before, after, differs, stack))
+            if before.type == "AWS::CloudFormation::Stack" and not unknowns(after.properties):
+                nested[before.physical_id] = after.properties
     asked = {wish.logical_id for wish in order}
     for name, resource in stack.resources.items():
         if name not in asked:
@@ -64,7 +77,7 @@ def changes(store: Store, stack: Stack, request: Request) -> tuple[list[dict[str
         and outputs == {each.key: each for each in stack.outputs}
         and dict(request.tags) == dict(stack.request.tags)
     )
-    return found, not same
+    return Found(found, not same, nested)
 
 
 def _judge_attributes(document: Mapping[str, Any]) -> None:

@@ -50,7 +50,7 @@ def update_stack(store: Store, asked: Mapping[str, Any]) -> dict[str, Any]:
     request = requests.given(store, stack, asked)
     requests.judge_expansion(request)
     request = requests.transformed(store, stack.name, stack.id, request)
-    _, any_change = changes(store, stack, request)
+    any_change = changes(store, stack, request).any
     if not any_change:
         raise Refused(NO_UPDATES)
     with store.lock, stack.lock:

@@ -91,6 +91,10 @@ class ChangeSet:
     execution: str = "UNAVAILABLE"
     changes: tuple[Mapping[str, Any], ...] = ()
     on_failure: str = "ROLLBACK"
+    looks_inside: bool = False
+    """Whether it has change sets for the nested stacks that it changes."""
+    parent: str = ""
+    """The id of the change set of the stack that this one is nested in."""
 
 
 @dataclass
