@@ -110,7 +110,11 @@ class Watch:
             self._writer.transport.abort()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self._writer:  # it has one connection; another is none of ours
+        # A Dagger engine tries the port before it lets a container at it, and says nothing.
+        greeting = b""
+        with contextlib.suppress(asyncio.IncompleteReadError, OSError):
+            greeting = await reader.readexactly(5)
+        if self._writer or greeting[:1] != b"h":
             writer.close()
             return
         self._writer = writer

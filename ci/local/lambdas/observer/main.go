@@ -4,8 +4,8 @@
 // It is static and needs nothing of the image, so that images without a shell work too.
 //
 // From here to the host: frames of a kind (one byte), a length (four bytes, big-endian) and a
-// payload: 'o' what was printed, 'p' the peak of memory in KiB as text, 'x' the exit code as text,
-// 'e' why the function could not be started at all.
+// payload: 'h' once, at first, with nothing; 'o' what was printed, 'p' the peak of memory in KiB as
+// text, 'x' the exit code as text, 'e' why the function could not be started at all.
 // From the host to here: 'm', which asks for all that was printed so far and then for the peak.
 // Where the connection ends, the function ends.
 package main
@@ -55,6 +55,7 @@ func run(address string, command []string) (int, error) {
 	if err != nil {
 		return 125, err
 	}
+	out.frame('h', nil)
 	cmd := exec.Command(command[0], command[1:]...)
 	// One pipe for both, so that their lines keep their order.
 	cmd.Stdout, cmd.Stderr = out.writer, out.writer
