@@ -163,7 +163,7 @@ def _execution(lake: Lake, name: str) -> str:
 
 
 def _dead_letters(lake: Lake, queue: Queue) -> Iterable[tuple[str, str]]:
-    """URLs of the objects in a dead-letter queue, each with how it came there. The messages stay."""
+    """URLs of the objects in a dead-letter queue, each with how it came there; all stay in it."""
     sqs = lake.client("sqs")
     seen: dict[str, str] = {}
     found: list[tuple[str, str]] = []

@@ -16,10 +16,8 @@ from ci.errors import InputError
 from ci.home import Home
 from ci.sample import accounting, records, redriving, rows, uploads, watching, work
 from ci.sample.accounting import Account
-from ci.sample.lake import Lake, find
+from ci.sample.lake import DATASET, Lake, find
 from ci.settings import Settings
-
-DATASET = "engineering/meteorites"
 
 
 def load(

@@ -13,6 +13,8 @@ from ci.cloud import Cloud
 from ci.errors import PipelineError
 from ci.stillness import COUNTS
 
+DATASET = "engineering/meteorites"
+"""Team and name of the sample's dataset."""
 TABLES = ("Pipelines", "Datasets", "ObjectMetadata", "PipelineExecutionHistory")
 
 

@@ -10,12 +10,11 @@ from anyio import CancelScope, to_thread
 
 from ci.sample import accounting, records, redriving, rows, uploads, watching
 from ci.sample.accounting import FAILED, Account
-from ci.sample.lake import Lake
+from ci.sample.lake import DATASET, Lake
 from ci.sample.records import Record
 from ci.sample.watching import Busy
 from ci.settings import Settings
 
-DATASET = "engineering/meteorites"
 LATER = "tagish-lake.json"
 """Uploaded while the function is broken."""
 AFTERWARDS = """\

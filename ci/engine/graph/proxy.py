@@ -23,6 +23,8 @@ class Services:
         self._addresses: dict[str, str] = {}
         self._servers: list[asyncio.Server] = []
         self._lock = asyncio.Lock()
+        # asyncio itself forgets a connection whose one half is closed.
+        self._open: set[asyncio.Task[None] | None] = set()
 
     async def bind(self, service: Node) -> str:
         """The address on which ``service`` answers, forwarding from now on."""
@@ -43,7 +45,7 @@ class Services:
                 raise BadRequest("embedded engine does not serve Host.service(protocol: UDP)")
             backend = port["backend"]
             frontend = port.get("frontend") or backend
-            forward = functools.partial(_forward, host=host, port=backend)
+            forward = functools.partial(self._forward, host=host, port=backend)
             server = await asyncio.start_server(forward, address, frontend)
             self._servers.append(server)
         return address
@@ -51,6 +53,16 @@ class Services:
     async def close(self) -> None:
         for server in self._servers:
             server.close()
+
+    async def _forward(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, host: str, port: int
+    ) -> None:
+        task = asyncio.current_task()
+        self._open.add(task)
+        try:
+            await _forward(reader, writer, host=host, port=port)
+        finally:
+            self._open.discard(task)
 
 
 async def _forward(
@@ -70,9 +82,9 @@ async def _forward(
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(OSError):
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-        if writer.can_write_eof():
-            writer.write_eof()
+    """Raises OSError where an end broke off: then the other one has to know, too."""
+    while data := await reader.read(65536):
+        writer.write(data)
+        await writer.drain()
+    if writer.can_write_eof():
+        writer.write_eof()
