@@ -1,7 +1,6 @@
-"""One local cloud for all rehearsals: begun once, as the tests here go through it in their order.
+"""One local cloud for all rehearsals: begun once, the tests here go through it in their order.
 
-It has the user's programs and registry, and is otherwise a home of its own; its environment is
-``prod``, so that no image of the user's is touched.
+It is a home of its own, with the programs that set-up installed: nothing of the user's is touched.
 """
 
 from __future__ import annotations
@@ -22,24 +21,28 @@ from ci.home import Home
 from ci.local import registry, standin
 from ci.local.aws_apis import daemon
 from ci.local.functions import ACCOUNT
-from ci.local.registry import Registry
-
-PREFIX = "prod"
 
 
 @pytest.fixture(scope="session")
-def own_home(
-    user_home: Home, local_registry: Registry, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Home]:
+def own_home(user_home: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+    registry.install(user_home, os.environ, print)
     standin.install(user_home, os.environ, print)
     home = Home(tmp_path_factory.mktemp("rehearsal") / "home")
     home.local.mkdir(parents=True)
-    for name in ("bin", "python", "local/registry", "local/stand-in"):
+    for name in ("bin", "python", "local/stand-in"):
         (home.root / name).symlink_to(user_home.root / name)
-    assert registry.status(home) == local_registry
     yield home
     daemon.stop(home)
+    registry.stop(home)
     engine.stop(home, force=True)
+
+
+@pytest.fixture(scope="session")
+def images(first: Run, own_home: Home) -> str:
+    """``host:port`` of the registry that holds its images."""
+    found = registry.status(own_home)
+    assert found
+    return found.host
 
 
 @pytest.fixture(scope="session")
@@ -55,7 +58,7 @@ def rehearse(
     """Rehearses the tree."""
 
     def run(*argv: str, source: Path = tree, **environ: str) -> Run:
-        options = ["--source", str(source), "--prefix", PREFIX, "--engine", "embedded", *argv]
+        options = ["--source", str(source), "--engine", "embedded", *argv]
         environ = {"PIPELINE_HOME": str(own_home.root)} | environ
         return pipeline.run(tmp_path_factory.mktemp("run") / "out", "rehearse", *options, **environ)
 

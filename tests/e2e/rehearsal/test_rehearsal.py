@@ -19,12 +19,11 @@ from kit.pipeline import ROOT, Run
 from kit.templates import FUNCTIONS, STACKS
 
 from ci.home import Home
-from ci.local.registry import Registry
 
 pytestmark = pytest.mark.e2e
 
 SCHEMA = json.loads((ROOT / "docs/report.schema.json").read_text())
-PREFIX = "prod"
+PREFIX = "dev"
 LAYER = f"{PREFIX}-common-datalake-library"
 BUCKET = f"{PREFIX}-pipeline-artifacts-123456789012-us-east-1"
 
@@ -101,18 +100,18 @@ def test_stacks_hold_what_they_declare(first: Run, cloud: LocalCloud) -> None:
 
 
 def test_images_carry_the_tags_of_their_build_and_of_their_deployment(
-    first: Run, local_registry: Registry
+    first: Run, images: str
 ) -> None:
     layer, app, _ = first.report["pipelines"]
     log = (first.results / "logs" / f"{PREFIX}-app-Build.log").read_text()
     number = re.search(r"build-([0-9a-f-]{36})", log)
     assert number
-    tags = registries.tags(local_registry.host, f"{PREFIX}-routing-lambda")
+    tags = registries.tags(images, f"{PREFIX}-routing-lambda")
     digest = first.functions["routing-lambda"]["digest"]
     commit_tag = app["revisions"]["AppSource"][:7]
     for tag in (f"build-{number[1]}", commit_tag, "latest", f"deployed-{PREFIX}"):
         assert tags[tag] == digest, tag
-    layers = registries.tags(local_registry.host, LAYER)
+    layers = registries.tags(images, LAYER)
     assert layers[layer["revisions"]["CommonLayerSource"][:7]] == layers["latest"]
     assert app["revisions"]["LayerImage"] == layers["latest"]
 
@@ -183,14 +182,14 @@ def test_a_change_of_one_function_reaches_exactly_that_function(
 
 def test_a_new_layer_rebuilds_all_functions_by_the_declared_rule(
     first: Run, rehearse: Callable[..., Run], cloud: LocalCloud, tree: Path,
-    local_registry: Registry,
+    images: str,
 ) -> None:  # fmt: skip
     before = deployed(cloud)
     with (tree / "common_layer/python/datalake_library/__init__.py").open("a") as source:
         source.write("# one line more\n")
     run = rehearse()
     assert run.code == 0, run.err
-    layer = registries.digest(local_registry.host, LAYER, "latest")
+    layer = registries.digest(images, LAYER, "latest")
     assert statuses(run) == [
         (f"{PREFIX}-common-layer", "succeeded"),
         (f"{PREFIX}-app", "succeeded"),
