@@ -8,7 +8,9 @@ asks, all of them are RUNNING, as on AWS.
 from __future__ import annotations
 
 import functools
+import json
 import threading
+import uuid
 from collections import deque
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -73,6 +75,8 @@ class Places:
 def install() -> None:
     """Puts our way of running executions in the place of moto's."""
     _bound_executions(Places(AT_WORK))
+    _name_executions()
+    _write_outputs_as_json()
     _share_clients()
     _pass_invocation_types()
 
@@ -119,6 +123,36 @@ def _bound_executions(places: Places) -> None:
     worker.start = start  # type: ignore[method-assign]
     worker.stop = stop  # type: ignore[method-assign]
     wait_function.WaitFunction._eval_body = eval_body  # type: ignore[method-assign]
+
+
+def _name_executions() -> None:
+    """moto calls an execution without a name None, and the second one taken; and two requests of
+    one name at once would both start it."""
+    from moto.stepfunctions.parser.models import StepFunctionsParserBackend as Backend
+
+    start_execution, lock = Backend.start_execution, threading.Lock()
+
+    def start(self: Any, state_machine_arn: str, name: str | None = None, *more: Any,
+              **arguments: Any) -> Any:  # fmt: skip
+        with lock:
+            name = name or str(uuid.uuid4())
+            return start_execution(self, state_machine_arn, name, *more, **arguments)
+
+    Backend.start_execution = start  # type: ignore[method-assign]
+
+
+def _write_outputs_as_json() -> None:
+    """A text is an output, too, and in quotes as every JSON text."""
+    from moto.stepfunctions.parser.backend.execution import BaseExecutionWorkerCommunication as End
+
+    reflect: Any = End._reflect_execution_status
+
+    def reflect_status(self: Any) -> None:
+        reflect(self)
+        if isinstance(self.execution.output, str):
+            self.execution.output = json.dumps(self.execution.output)
+
+    End._reflect_execution_status = reflect_status  # type: ignore[method-assign]
 
 
 def _share_clients() -> None:
