@@ -105,6 +105,13 @@ def tags(host: str, name: str) -> dict[str, str]:
     return {tag: digest(host, name, tag) for tag in names}
 
 
+def clear(host: str, name: str) -> None:
+    """Deletes every image of a repository."""
+    for each in set(tags(host, name).values()):
+        url = f"http://{host}/v2/{name}/manifests/{each}"
+        httpx.delete(url, trust_env=False).raise_for_status()
+
+
 def digest(host: str, name: str, reference: str) -> str:
     """The digest that the registry gives for a tag or digest."""
     answer = httpx.head(
