@@ -25,7 +25,7 @@ _PASSED_ON = (
     "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "ALL_PROXY", "all_proxy",
     "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "AWS_CA_BUNDLE",
     "PIP_CERT", "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_DEFAULT_TIMEOUT",
-    "DOCKER_HOST", "DOCKER_CONFIG",
+    "DOCKER_HOST", "DOCKER_CONFIG", "DO_NOT_TRACK", "DAGGER_NO_NAG", "DAGGER_NO_UPDATE_CHECK",
 )  # fmt: skip
 _OF_ENGINE = "_EXPERIMENTAL_DAGGER_"
 _CHOSEN = ("engine", "registry", "mirrors", "ca_bundle", "jobs", "timeout", "max_context", "pin")

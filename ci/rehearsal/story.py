@@ -54,15 +54,15 @@ class Story:
         """Tells it to its end. Raises PipelineError where it comes to a bad one."""
         settings = self.plan.settings
         host = self.plan.registry.partition("/")[0]
-        local = await in_thread(lambda: daemon.ensure(home, environ, registry_host=host))
-        progress.say(f"local cloud: AWS APIs on {local.endpoint}, images in {host}")
-        cloud = entered(replace(settings, endpoint=local.endpoint))
-        desk = Desk(cloud, progress.say, settings.timeout)
         async with (
             engine.ready(self.plan, home, environ, progress, detail) as self.engine,
             connect(say=progress.say) as registries,
         ):
             with once_started():
+                local = await in_thread(lambda: daemon.ensure(home, environ, registry_host=host))
+                progress.say(f"local cloud: AWS APIs on {local.endpoint}, images in {host}")
+                cloud = entered(replace(settings, endpoint=local.endpoint))
+                desk = Desk(cloud, progress.say, settings.timeout)
                 there = await self._infrastructure(desk, progress)
                 world = self._world(there, desk, Images(registries, host), home, environ, progress)
                 # ECR's repositories of a new stack are empty: what the registry has of another

@@ -105,5 +105,5 @@ class World:
         return self.desk.cloud.region
 
     def repository(self, name: str) -> Repository:
-        """A repository of the cloud, or of a connection, which has no id there."""
-        return self.repositories.at(name, self.identities.get(name, "connection"))
+        """A repository of the cloud; or of a connection, which lives as long as the cloud here."""
+        return self.repositories.at(name, self.identities.get(name, self.numbers.cloud))

@@ -122,7 +122,7 @@ def in_place(cloud: LocalCloud | None) -> dict[str, InPlace]:
 
 
 @pytest.fixture
-def runner(tmp_path: Path, request: pytest.FixtureRequest) -> Runner:
+def runner(tmp_path: Path) -> Runner:
     """A runner with Python, git and a dagger CLI (ours), the packages, and no account."""
     clone = checkout(tmp_path / "clone")
     programs = redirection.programs(tmp_path / "bin", embedded=True)

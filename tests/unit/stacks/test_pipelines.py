@@ -7,6 +7,7 @@ import json
 import re
 
 import pytest
+from kit import local_cloud
 from kit.templates import (
     INFRASTRUCTURE,
     ROOT,
@@ -16,6 +17,8 @@ from kit.templates import (
     resources,
     template,
 )
+
+from ci.local.codepipeline import deployed
 
 PIPELINES = ("rCommonLayerCodePipeline", "rAppCodePipeline")
 DOCUMENT = template(INFRASTRUCTURE)
@@ -277,3 +280,42 @@ def test_connections_are_checked_before_anything_is_made():
     asserted = json.dumps(rule["Assertions"])
     for name in ("pConnectionArn", "pAppRepositoryId", "pCommonLayerRepositoryId"):
         assert name in asserted
+
+
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory):
+    with local_cloud.running(tmp_path_factory.mktemp("home")) as found:
+        yield found
+
+
+@pytest.mark.parametrize(
+    ("prefix", "given"),
+    [
+        ("dev", {}),
+        ("stg", {"pApproval": "true"}),
+        (
+            "prod",
+            {
+                "pApproval": "true",
+                "pSourceProvider": "CodeConnections",
+                "pConnectionArn": "arn:aws:codeconnections:us-east-1:123456789012:connection/c",
+                "pAppRepositoryId": "owner/app",
+                "pCommonLayerRepositoryId": "owner/layer",
+            },
+        ),
+    ],
+)
+def test_every_choice_of_parameters_gives_pipelines_that_can_be_performed(cloud, prefix, given):
+    stack = f"infrastructure-{prefix}"
+    text = (ROOT / INFRASTRUCTURE).read_text()
+    local_cloud.deploy(cloud, stack, text, {"pPrefix": prefix, **given})
+    resources = deployed.resources(cloud.cloud, stack)
+    there = deployed.read(resources, stack, "123456789012", "us-east-1")
+    assert sorted(there.pipelines) == [f"{prefix}-app", f"{prefix}-common-layer"]
+    approvals = [
+        action.name
+        for _, action in there.pipelines[f"{prefix}-app"].actions
+        if action.provider == "Manual"
+    ]
+    assert len(approvals) == (3 if given else 0)
+    assert len(there.rules) == (2 if "pConnectionArn" in given else 4)
