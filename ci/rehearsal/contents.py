@@ -50,11 +50,13 @@ def _of_git(
 ) -> list[str] | None:
     """What is tracked, or neither tracked nor ignored; None where there is no checkout."""
     there = [entry for entry in entries if (directory / entry).exists()]
+    # Run from a git hook, git would look at the hook's repository.
+    own = {name: value for name, value in environ.items() if not name.startswith("GIT_")}
     listing = ["ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *there]
     try:
         done = subprocess.run(
             ["git", "--no-optional-locks", "-C", str(directory), *listing],
-            capture_output=True, text=True, timeout=60, check=False, env=dict(environ),
+            capture_output=True, text=True, timeout=60, check=False, env=own,
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired):
         return None

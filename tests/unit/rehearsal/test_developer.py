@@ -79,6 +79,15 @@ def test_what_is_ignored_or_deleted_is_not_pushed_and_uncommitted_changes_are(tr
     assert files["ci/main.py"].read_text() == "changed"
 
 
+def test_a_git_hooks_variables_do_not_mislead(tree: Path) -> None:
+    checkout(tree)
+    (tree / ".gitignore").write_text("__pycache__/\n")
+    environ = ENVIRON | {"GIT_DIR": "/nonexistent", "GIT_INDEX_FILE": "/nonexistent"}
+    assert contents.of_application(chosen(tree), environ) == contents.of_application(
+        chosen(tree), ENVIRON
+    )
+
+
 @pytest.fixture
 def repository(tmp_path: Path) -> Repository:
     return Repositories(tmp_path / "codecommit", GIT).at("dev-AppCode", "id")

@@ -13,6 +13,7 @@ from kit import local_cloud, pipelines, registries
 from kit.pipelines import QUEUE, action, build, change_set, execute, good_at
 from kit.rehearsals import Rehearsed, push, settled
 
+from ci.errors import PipelineError
 from ci.local.codepipeline.execution import Execution, Trigger
 from ci.local.codepipeline.service import Service
 from ci.local.codepipeline.world import World
@@ -194,8 +195,8 @@ def test_a_failing_build_is_shown_and_told(rehearsed: Rehearsed) -> None:
         ({}, {"TemplateConfiguration": "Built::none.json"}, "Built::none.json: is not there"),
         ({"parameters.json": "{"}, {}, "Built::parameters.json: is no JSON"),
         ({"parameters.json": '{"Parameters": {}}'}, {"ParameterOverrides": "{}"},
-         "TemplateConfiguration and ParameterOverrides, for Built::template.yaml: lacks pName, which the template "
-         "requires"),
+         "TemplateConfiguration and ParameterOverrides, for Built::template.yaml: lacks pName, "
+         "which the template requires"),
         ({}, {"ParameterOverrides": '{"pNmae": "x"}'},
          "TemplateConfiguration and ParameterOverrides, for Built::template.yaml: has pNmae, "
          "which the template does not declare"),
@@ -535,6 +536,54 @@ def test_a_buildspec_that_the_repository_lacks_is_told(rehearsed: Rehearsed) -> 
     local_cloud.deploy(rehearsed.cloud, f"{rehearsed.name}-infrastructure", template)
     [execution] = rehearsed.pushed(TREE)
     assert "Code::codepipeline/buildspec.yaml: is not there" in error(execution)
+
+
+def revision(**more: str) -> str:
+    named = {"actionName": "Source", "revisionType": "COMMIT_ID", "revisionValue": "<revision>"}
+    return json.dumps({"sourceRevisions": [named | more]})
+
+
+@pytest.mark.parametrize(
+    ("target", "what"),
+    [
+        ({"RoleArn": None}, "starts PIPELINE without a role: EventBridge may not"),
+        ({"Arn": "arn:aws:codepipeline:us-east-1:123456789012:another"},
+         "starts another, which is no pipeline"),
+        ({"InputTransformer": revision(actionName="Sauce")},
+         "names the source action Sauce, which PIPELINE does not have"),
+        ({"InputTransformer": revision(revisionType="IMAGE_DIGEST")},
+         "gives Source a revision of the type IMAGE_DIGEST"),
+        ({"InputTransformer": '"<revision>"'}, "with an input that it does not take"),
+        ({"InputTransformer": "<commit>"}, "has <commit> in its InputTemplate"),
+    ],
+)  # fmt: skip
+def test_a_rule_that_cannot_start_its_pipeline_is_told(
+    rehearsed: Rehearsed, target: dict[str, Any], what: str
+) -> None:
+    template = pipelines.infrastructure(stages(rehearsed), rehearsed.name)
+    [declared] = template["Resources"]["rPushRule"]["Properties"]["Targets"]
+    for key, value in target.items():
+        if key == "InputTransformer":
+            declared[key]["InputTemplate"] = value
+        elif value is None:
+            del declared[key]
+        else:
+            declared[key] = value
+    local_cloud.deploy(rehearsed.cloud, f"{rehearsed.name}-infrastructure", template)
+    with pytest.raises(PipelineError, match="rule ") as problem:
+        rehearsed.pushed(TREE)
+    assert what.replace("PIPELINE", rehearsed.name) in problem.value.what
+
+
+def test_a_target_that_is_not_rehearsed_is_named(rehearsed: Rehearsed) -> None:
+    template = pipelines.infrastructure(stages(rehearsed), rehearsed.name)
+    queue = "arn:aws:sqs:us-east-1:123456789012:queue"
+    targets = template["Resources"]["rPushRule"]["Properties"]["Targets"]
+    targets.append({"Id": "queue", "Arn": queue})
+    local_cloud.deploy(rehearsed.cloud, f"{rehearsed.name}-infrastructure", template)
+    [execution] = rehearsed.pushed(TREE)
+    assert execution.status == "succeeded"
+    assert any(f"{queue} would hear of it" in line for line in rehearsed.heard.said)
 
 
 def test_an_execution_is_quick(rehearsed: Rehearsed) -> None:
