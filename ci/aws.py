@@ -166,6 +166,20 @@ def client(
     return session.client(service, config=config, endpoint_url=endpoint)
 
 
+def refusal(error: Exception) -> tuple[str, str, int] | None:
+    """Code, message and HTTP status of an error of boto3's; status 0 for a call that was wrong
+    before it was made. None for any other error."""
+    from botocore import exceptions
+
+    if isinstance(error, exceptions.ClientError):
+        told = error.response["Error"]
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 400)
+        return told.get("Code", ""), told.get("Message", ""), status
+    if isinstance(error, exceptions.ParamValidationError):
+        return "ParamValidation", str(error), 0
+    return None
+
+
 @contextmanager
 def explained(service: str, action: str) -> Iterator[None]:
     """botocore's errors as the user's: InputError for credentials, PipelineError for the rest.

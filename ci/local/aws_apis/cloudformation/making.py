@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from ci import aws
 from ci.local.aws_apis.cloudformation.refusals import Refused
 from ci.local.aws_apis.cloudformation.resources import KINDS
 from ci.local.aws_apis.cloudformation.resources.kind import Failed, Product, Work
@@ -113,17 +114,14 @@ class Making:
             self._tell(resource, f"{word}_FAILED", reason)
             raise Failed(reason) from error
 
-    def _reason(self, error: Exception, kind: str) -> str:
+    @staticmethod
+    def _reason(error: Exception, kind: str) -> str:
         """What AWS's events say when a service refuses."""
-        if isinstance(error, self._store.client("sts").exceptions.ClientError):
-            answer = error.response
-            status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 400)
-            message, code = (answer["Error"].get(key, "") for key in ("Message", "Code"))
-            service = kind.split("::")[1]
-            return (
-                f'Resource handler returned message: "{message} (Service: {service}, '
-                f'Status Code: {status})" (HandlerErrorCode: {code})'
-            )
+        if told := aws.refusal(error):
+            code, message, status = told
+            service = f" (Service: {kind.split('::')[1]}, Status Code: {status})" if status else ""
+            said = f'Resource handler returned message: "{message}{service}"'
+            return f"{said} (HandlerErrorCode: {code})"
         if isinstance(error, Failed | Misfit | Refused):
             return str(error)
         # Not foreseen: the stack must come to an end all the same, and the log has the rest.

@@ -6,6 +6,7 @@ One module for each service. Each says what real AWS does, and where that is wri
 from __future__ import annotations
 
 from ci.local.aws_apis.mends import (
+    actions,
     buckets,
     functions,
     machines,
@@ -19,6 +20,7 @@ from ci.local.aws_apis.surroundings import Surroundings
 
 def install(surroundings: Surroundings) -> None:
     """Puts all of them in their places."""
+    actions.install()
     buckets.install()
     functions.install(surroundings)
     machines.install()

@@ -35,6 +35,8 @@ def install(surroundings: Surroundings) -> None:
     """Puts functions of our kind in the place of moto's."""
     from moto.awslambda import models
     from moto.awslambda.exceptions import LambdaClientError
+    from moto.s3.exceptions import MissingBucket
+    from moto.s3.models import s3_backends
 
     class LocalFunction(models.LambdaFunction):
         """A function that the function host runs."""
@@ -74,6 +76,8 @@ def install(surroundings: Surroundings) -> None:
                     image = resolved(updated_spec["ImageUri"], self.region, surroundings.registry)
                 except NoImage as error:
                     raise LambdaClientError("InvalidParameterValueException", str(error)) from error
+            if "S3Key" in updated_spec:
+                self._look_up(updated_spec)
             super()._set_function_code(updated_spec)
             if image and not updated_spec.get("DryRun"):
                 self.image = f"{image.repository}@{image.digest}"
@@ -81,6 +85,22 @@ def install(surroundings: Surroundings) -> None:
             if updated_spec is not self.code and "Architectures" in updated_spec:
                 self.architectures = updated_spec["Architectures"]
             self._changed()
+
+        def _look_up(self, code: dict[str, Any]) -> None:
+            """moto takes code that is in no bucket for none."""
+            buckets = s3_backends[self.account_id][self.partition]
+            where = (code["S3Bucket"], code["S3Key"], code.get("S3ObjectVersion"))
+            try:
+                found = buckets.get_object(*where)
+            except MissingBucket:
+                found = None
+            if found is None:
+                what = f"s3://{where[0]}/{where[1]}: The specified key does not exist."
+                raise LambdaClientError(
+                    "InvalidParameterValueException",
+                    "Error occurred while GetObject. S3 Error Code: NoSuchKey. S3 Error Message: "
+                    + what,
+                )
 
         def get_code(self) -> dict[str, Any]:
             found: dict[str, Any] = super().get_code()
@@ -112,6 +132,20 @@ def install(surroundings: Surroundings) -> None:
             self.revision = str(uuid.uuid4())
 
     models.LambdaFunction = LocalFunction  # type: ignore[misc]
+    _configure_asynchronous_invocations_anew()
+
+
+def _configure_asynchronous_invocations_anew() -> None:
+    """moto keeps the first configuration that is put, and every later one behind it."""
+    from moto.awslambda.models import LambdaBackend
+
+    put = LambdaBackend.put_function_event_invoke_config
+
+    def put_config(self: Any, function_name: str, config: dict[str, Any]) -> Any:
+        self.get_function(function_name).event_invoke_config = []
+        return put(self, function_name, config)
+
+    LambdaBackend.put_function_event_invoke_config = put_config  # type: ignore[method-assign]
 
 
 class _ServiceError(Exception):
