@@ -85,10 +85,10 @@ def require_bucket(
         raise InputError(f"bucket {name}", what, "name a bucket of that region, or set --region")
 
 
-def account(region: str) -> str:
+def account(region: str, endpoint: str | None = None) -> str:
     """The account of the credentials at hand. Raises InputError without any."""
     with explained("STS", "sts:GetCallerIdentity"):
-        return str(client("sts", region).get_caller_identity()["Account"])
+        return str(client("sts", region, endpoint).get_caller_identity()["Account"])
 
 
 def ecr_host(account_id: str, region: str) -> str:

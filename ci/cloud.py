@@ -72,7 +72,8 @@ def entered(settings: Settings) -> Cloud:
     """The same for a run that needs no bucket: it has none."""
     port = urlsplit(settings.endpoint).port if settings.on_this_machine else None
     if settings.target == "aws":
-        account, credentials = aws.account(settings.region), aws.credentials()
+        here = settings.endpoint if port is not None else None
+        account, credentials = aws.account(settings.region, here), aws.credentials()
     else:
         from ci.local.functions import ACCOUNT
 

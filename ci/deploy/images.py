@@ -41,13 +41,15 @@ def uses(stack: str, template: Template, values: Mapping[str, str]) -> list[Use]
     return found
 
 
-async def look_up(reach: Reach, wanted: Sequence[Use]) -> dict[Reference, str]:
-    """The digest of every image. Raises RegistryError where a registry does not answer.
+async def look_up(reach: Reach, wanted: Sequence[Use]) -> dict[Reference, str | None]:
+    """The digest of every image; None where the registry lacks it. Raises RegistryError where a
+    registry does not answer.
 
-    An image that the registry lacks has a blank one.
+    A registry of others that does not let us look may have it: there the digest is the one that
+    the image is named by, blank for a tag.
     """
 
-    async def ask(image: Reference) -> str:
+    async def ask(image: Reference) -> str | None:
         place = reach.place(image)
         try:
             manifest = await reach.registries.manifest(
@@ -57,21 +59,23 @@ async def look_up(reach: Reach, wanted: Sequence[Use]) -> dict[Reference, str]:
             if config := manifest.document.get("config"):
                 await reach.registries.config(place, str(config["digest"]))
         except RegistryError as error:
-            if error.status != 404:
-                raise
-            return ""
+            if error.status == 404:
+                return None
+            if error.status in (401, 403) and image.host != reach.images.account_registry:
+                return image.digest
+            raise
         return manifest.digest
 
     return await together((each.image for each in wanted), ask)
 
 
 def missing(
-    reach: Reach, wanted: Sequence[Use], digests: Mapping[Reference, str], fix: str
+    reach: Reach, wanted: Sequence[Use], digests: Mapping[Reference, str | None], fix: str
 ) -> list[InputError]:
     """What a stack would run that the registry does not hold, each by both names."""
     problems = []
     for each in wanted:
-        if not digests[each.image]:
+        if digests[each.image] is None:
             host = reach.place(each.image).host
             what = f"runs {each.image}, which the registry {host} does not hold"
             problems.append(InputError(f"stack {each.stack}: {each.place}", what, fix))

@@ -18,6 +18,7 @@ from ci.deploy.outcome import StackOutcome
 from ci.deploy.reach import Reach
 from ci.deploy.stack import Job, Rules
 from ci.errors import InputErrors
+from ci.package import parameters
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,11 @@ async def planned(reach: Reach, drafts: Sequence[Draft], lacking: str) -> Plan:
         name: Job(
             name, draft.where, draft.text, draft.given, draft.tags, draft.policy,
             capabilities.needed(templates[name]), bool(templates[name].nested),
-            {use.place: digests[use.image] for use in used[name]},
+            {use.place: digests[use.image] or "" for use in used[name]},
+            parameters.shown(
+                templates[name].declared,
+                {key: value for key, value in draft.given.items() if value is not None},
+            ),
         )
         for name, draft in by_name.items()
     }  # fmt: skip

@@ -129,7 +129,7 @@ async def _require(reach: Reach, returns: Sequence[Return]) -> None:
             "deploy another image instead",
         )
         for each in returns
-        if not digests[each.image]
+        if digests[each.image] is None
     ]
     if problems:
         raise InputErrors(problems)

@@ -16,6 +16,7 @@ from ci.deploy.desk import Desk, together
 from ci.deploy.outcome import StackOutcome
 from ci.errors import PipelineError
 
+_GRACE = 3.0
 _ANYTHING = """\
 {"Statement": [{"Effect": "Allow", "Action": "Update:*", "Principal": "*", "Resource": "*"}]}"""
 
@@ -26,7 +27,8 @@ class Job:
 
     ``where`` names the template for the user, ``images`` are the digests that its functions will
     run, by place (``rNested/rFunction``). A parameter without a value keeps the one that it has;
-    tags and a stack policy that are None stay as they are.
+    tags and a stack policy that are None stay as they are. ``shown`` are the parameters' values
+    for everybody's eyes.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Job:
     capabilities: tuple[str, ...]
     has_nested: bool = False
     images: Mapping[str, str] = field(default_factory=dict)
+    shown: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -68,9 +71,8 @@ async def deploy(job: Job, desk: Desk, rules: Rules, ended: Callable[[StackOutco
         # No InputError: something was started.
         error = PipelineError(raised.where, raised.what, raised.fix)
     finally:
-        given = {name: value for name, value in job.parameters.items() if value is not None}
         outcome = StackOutcome(
-            job.name, status, template=job.where, parameters=given, changes=work.changes,
+            job.name, status, template=job.where, parameters=job.shown, changes=work.changes,
             outputs=outputs, seconds=anyio.current_time() - began, error=error,
         )  # fmt: skip
         ended(outcome)
@@ -83,6 +85,7 @@ class _Deployment:
     def __init__(self, job: Job, desk: Desk, rules: Rules) -> None:
         self._job, self._desk, self._rules = job, desk, rules
         self.changes: tuple[Change, ...] = ()
+        self._under_way = False
 
     async def run(self) -> str:
         """The status of the outcome: created, updated or unchanged. Raises PipelineError."""
@@ -105,15 +108,14 @@ class _Deployment:
             for line in changes.lines(self.changes):
                 self._say(line)
             self._judge()
-            if not change_set.creates:
-                await self._set_policy(change_set.stack_id, self._policy_of_the_update())
         except BaseException:
             await change_sets.give_up(desk, change_set)
             raise
         await self._execute(change_set)
-        if self._policy_of_the_update() != job.policy or change_set.creates:
+        if change_set.creates:
             await self._set_policy(change_set.stack_id, job.policy)
-        return "created" if change_set.creates else "updated"
+            return "created"
+        return "updated"
 
     def _judge(self) -> None:
         """Raises Refused where data would be lost, and nobody has allowed it."""
@@ -128,14 +130,6 @@ class _Deployment:
         )
         raise Refused(f"stack {self._job.name}", what, fix)
 
-    def _policy_of_the_update(self) -> str | None:
-        """The stack policy while the change set is executed.
-
-        One that guards tables and buckets would refuse what the user has allowed by name.
-        """
-        allowed = any(change.loses_data for change in self.changes)
-        return _ANYTHING if allowed and self._job.policy else self._job.policy
-
     async def _set_policy(self, stack: str, policy: str | None) -> None:
         if policy is not None:
             await self._desk.stacks(
@@ -144,9 +138,25 @@ class _Deployment:
             )
 
     async def _execute(self, change_set: ChangeSet) -> None:
+        """Executes the change set under the stack's policy, which guards what holds data: where
+        the user has allowed by name what it would refuse, it is lifted meanwhile."""
+        stack, policy = change_set.stack_id, None if change_set.creates else self._job.policy
+        lifted = policy is not None and any(change.loses_data for change in self.changes)
+        try:
+            await self._set_policy(stack, _ANYTHING if lifted else policy)
+            await self._run(change_set)
+        finally:
+            if lifted and self._under_way:
+                self._say("its stack policy is lifted, until the next deployment sets it again")
+            elif lifted:
+                with anyio.CancelScope(shield=True), anyio.move_on_after(_GRACE):
+                    await self._set_policy(stack, policy)
+
+    async def _run(self, change_set: ChangeSet) -> None:
         desk, name = self._desk, self._job.name
         token = f"deploy-{uuid.uuid4()}"
         since = await events.newest(desk, change_set.stack_id)
+        self._under_way = True
         try:
             await change_sets.execute(desk, change_set, token)
             ending = await events.follow(
@@ -154,6 +164,7 @@ class _Deployment:
                 lambda event: self._say(events.told(event)),
             )  # fmt: skip
         except change_sets.Overtaken:
+            self._under_way = False
             await change_sets.give_up(desk, change_set)
             raise
         except anyio.get_cancelled_exc_class():
@@ -162,11 +173,9 @@ class _Deployment:
                 f"aws cloudformation describe-stack-events --stack-name {name}"
             )
             raise
-        if states.succeeded(ending.status):
-            return
-        if self._policy_of_the_update() != self._job.policy:
-            await self._set_policy(change_set.stack_id, self._job.policy)
-        raise failed(name, ending)
+        self._under_way = False
+        if not states.succeeded(ending.status):
+            raise failed(name, ending)
 
     def _say(self, text: str) -> None:
         self._desk.say(f"{self._job.name}: {text}")

@@ -130,6 +130,14 @@ def for_environment(
     return replace(file, values=values)
 
 
+def shown(declared: Mapping[str, Mapping[str, Any]], values: Mapping[str, str]) -> dict[str, str]:
+    """The values for everybody's eyes: those that the template declares NoEcho starred out."""
+    hidden = {
+        name for name, about in declared.items() if as_text(about.get("NoEcho", "")) == "true"
+    }
+    return {name: "****" if name in hidden else value for name, value in values.items()}
+
+
 def known(declared: Mapping[str, Mapping[str, Any]], values: Mapping[str, str]) -> dict[str, str]:
     """What ``Ref`` of each parameter gives, as far as it is known before the deployment.
 

@@ -16,6 +16,7 @@ from ci.cloud import Cloud
 from ci.errors import PipelineError
 from ci.package import artifacts, pinning
 from ci.package.outcome import PackagedStack
+from ci.package.parameters import shown
 from ci.package.pinning import Images, Use
 from ci.package.stacks import ROOM, Stack
 from ci.registry.client import Registries, RegistryError
@@ -127,7 +128,7 @@ async def _one(stack: Stack, run: _Run, results: dict[str, PackagedStack]) -> No
     stack = replace(stack, parameters=stack.parameters.tagged(declared, run.tag))
     target = run.out / stack.directory.name
     template, parameters = target / "packaged-template.yaml", target / stack.parameters.path.name
-    values = stack.parameters.values
+    values = shown(declared, stack.parameters.values)
     ended = PackagedStack(stack.name, stack.directory.name, template, parameters, values)
     try:
         pseudo = run.cloud.pseudo_parameters(stack.name)

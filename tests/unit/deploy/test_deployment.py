@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
+from kit import registries
 from kit.deployments import ROLE, World
 
 QUEUE = {"Type": "AWS::SQS::Queue", "Properties": {}}
@@ -213,6 +215,39 @@ def test_what_is_allowed_by_name_passes_the_stacks_own_guard_which_stays(world: 
     cloudformation = world.client("cloudformation")
     body = cloudformation.get_stack_policy(StackName="one")["StackPolicyBody"]
     assert json.loads(body) == GUARD
+
+
+def test_the_guard_is_back_after_a_failure_too(world: World) -> None:
+    world.stack("one", {"rTable": named("first")}, StackPolicy=GUARD)
+    assert world.run("deploy").code == 0
+    broken = {"Type": "AWS::S3::Bucket", "Properties": {"BucketName": "x"}}
+    world.stack("one", {"rTable": named("second"), "rBroken": broken}, StackPolicy=GUARD)
+    done = world.run("deploy", "--allow-replacement")
+    assert (done.code, done.statuses) == (1, {"one": "failed"})
+    assert world.client("dynamodb").list_tables()["TableNames"] == ["first"]
+    body = world.client("cloudformation").get_stack_policy(StackName="one")["StackPolicyBody"]
+    assert json.loads(body) == GUARD
+
+
+def test_values_that_nobody_is_to_see_are_not_in_the_report(world: World) -> None:
+    declared = {"pOpen": {"Type": "String"}, "pSecret": {"Type": "String", "NoEcho": True}}
+    given = {"pOpen": "seen", "pSecret": "hidden-value"}
+    world.stack("one", {"rQueue": QUEUE}, Parameters=declared, parameters=given)
+    done = world.run("deploy")
+    assert done.stacks["one"]["parameters"] == {"pOpen": "seen", "pSecret": "****"}
+    assert "hidden-value" not in done.out + done.err + json.dumps(done.report)
+
+
+def test_an_image_of_a_registry_that_does_not_let_us_look(world: World, tmp_path: Path) -> None:
+    """Such as another account's: whether it is there is for Lambda to say."""
+    (tmp_path / "theirs").mkdir()
+    with registries.running(tmp_path / "theirs", login=True) as theirs:
+        function = world.function("a", "")
+        function["Properties"]["Code"]["ImageUri"] = f"{theirs}/a@sha256:{'1' * 64}"
+        world.stack("one", {"rA": function})
+        done = world.run("deploy")
+    assert (done.code, done.statuses) == (1, {"one": "failed"})
+    assert "the first failure: rA (AWS::Lambda::Function)" in done.err
 
 
 def test_a_refused_stack_takes_only_those_along_that_need_it(world: World) -> None:

@@ -310,6 +310,34 @@ def test_ctrl_c_does_not_wait_for_an_answer_that_does_not_come(world: World) -> 
         assert time.monotonic() - asked < 6
 
 
+def test_ctrl_c_leaves_nothing_of_a_change_set(world: World) -> None:
+    world.stack("one", {"rQueue": QUEUE})
+    with between(world.port) as proxy:
+        proxy.hung = {"DescribeChangeSet"}
+        process = subprocess.Popen(
+            [*COMMAND, *through(world, proxy)], cwd=ROOT, env=surroundings(), text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+        )  # fmt: skip
+        wait_for(lambda: world.status("one") == "REVIEW_IN_PROGRESS")
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=20)
+        assert process.returncode == 130
+    wait_for(lambda: world.status("one") == "")
+
+
+def test_an_infrastructure_stack_that_we_may_not_see(world: World) -> None:
+    """What it would tell is given, or is done without."""
+    world.stack("one", {"rQueue": QUEUE})
+    with between(world.port) as proxy:
+        proxy.refusal = ("AccessDenied", "not authorized to perform: cloudformation:DescribeStacks")
+        proxy.throttled = {"DescribeStacks": 1}
+        done = world.run_exactly(through(world, proxy), {})
+        assert proxy.refused == {"DescribeStacks": 1}
+    assert done.code == 0, done.err
+    assert "role of CloudFormation: none" in done.err
+
+
 def test_a_bucket_that_is_not_there_or_elsewhere(world: World) -> None:
     world.stack("one", {"rQueue": QUEUE})
     argv = world.arguments("deploy")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ci.errors import InputError
-from ci.package.parameters import IMAGE_TAG, ParameterFile, judge, known, read, with_value
+from ci.package.parameters import IMAGE_TAG, ParameterFile, judge, known, read, shown, with_value
 
 
 @pytest.mark.parametrize(
@@ -129,3 +129,9 @@ def test_what_is_known_before_the_deployment() -> None:
         "pNone": {"Type": "String"},
     }
     assert known(declared, {"pB": "x", "pForeign": "y"}) == {"pA": "a", "pB": "x", "pN": "5"}
+
+
+def test_values_for_everybodys_eyes() -> None:
+    declared = {"pA": {"NoEcho": True}, "pB": {"NoEcho": "true"}, "pC": {"NoEcho": False}, "pD": {}}
+    given = dict.fromkeys(declared, "value")
+    assert shown(declared, given) == {"pA": "****", "pB": "****", "pC": "value", "pD": "value"}
