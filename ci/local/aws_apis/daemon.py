@@ -79,6 +79,7 @@ def ensure(
         answers=_answers,
         environ=_environment(environ, state),
         taken=b"Address already in use",
+        start_seconds=60.0,
     )
     cloud = LocalCloud(servers.ensure(server))
     if registry_host is not None:
