@@ -18,6 +18,7 @@ from ci.building.logs import Logs, following
 from ci.building.outcome import Outcome
 from ci.building.session_reach import reaching_session
 from ci.engine.buildkit.daemon_config import DaemonConfig
+from ci.engine.connection import connected
 from ci.engine.session import Session
 from ci.errors import InputError, InputErrors, PipelineError
 from ci.home import Home
@@ -108,9 +109,7 @@ async def opened(
             )
         )  # fmt: skip
         audience.say(f"engine: {session.how}, Dagger API {session.version}")
-        # What is worth another attempt is decided here, never by repeating any query blindly.
-        only_connect = dagger.Config(retry=dagger.Retry(connect=True, execute=False))
-        await stack.enter_async_context(dagger.connection(only_connect))
+        await stack.enter_async_context(connected())
         if ours:
             await images.synced(images.logged_in(dagger.dag.container(), ours))
         if stands_in:

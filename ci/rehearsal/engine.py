@@ -10,6 +10,7 @@ from typing import IO, Protocol
 from ci.building import run as building
 from ci.building.session_reach import reaching_session
 from ci.engine.buildkit.daemon_config import DaemonConfig
+from ci.engine.connection import connected
 from ci.engine.session import Session
 from ci.home import Home
 from ci.local import standin
@@ -67,7 +68,5 @@ async def ready(
 
 
 async def _published(home: Home, host: str, ca_bundle: str | None) -> None:
-    import dagger
-
-    async with dagger.connection(dagger.Config(retry=dagger.Retry(connect=True, execute=False))):
+    async with connected():
         await standin.publish(home, Registry(host), ca_bundle)

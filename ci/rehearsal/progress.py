@@ -15,11 +15,11 @@ class Progress:
     """Prints progress; the audience of the pipelines."""
 
     def __init__(self, stream: IO[str], folds: Folds | None) -> None:
-        self._stream, self._folds = stream, folds
+        self.stream, self._folds = stream, folds
 
     def say(self, text: str) -> None:
         """A remark on the rehearsal."""
-        print(text, file=self._stream, flush=True)
+        print(text, file=self.stream, flush=True)
 
     def began(self, place: str, text: str) -> None:
         """An action that takes its time begins."""

@@ -58,6 +58,7 @@ class Results:
             "functions": _last(reports, "functions", []),
             "stacks": [told_stack(stack) for stack in self.stacks()],
             "pipelines": [_execution(each, self.story) for each in self.executions],
+            "sample": _sample(self.story),
         }
 
     def stacks(self) -> list[StackOutcome]:
@@ -92,6 +93,12 @@ def summarize(results: Results, directory: Path, stream: IO[str]) -> None:
         )
     for stack in document["stacks"]:
         print(f"stack {stack['name']}: {stack['status']}{_changed(stack)}", file=stream)
+    if sample := document["sample"]:
+        print(
+            f"data lake: {sample['uploaded']} objects, {sample['converted']} converted, "
+            f"{sample['failed']} failed with a record; {sample['rows']} rows in Parquet",
+            file=stream,
+        )
     images = functions + ([document["layer"]] if document["layer"] else [])
     good = sum(each["status"] in ("built", "reused") for each in images)
     used = ", ".join(document["stand_ins"])
@@ -131,6 +138,12 @@ def _execution(execution: Execution, story: Story) -> dict[str, Any]:
             for name, actions in execution.stages
         ],
     }
+
+
+def _sample(story: Story) -> dict[str, Any] | None:
+    if not story.sample:
+        return None
+    return {"rows": story.sample.rows, **story.sample.account.as_json()}
 
 
 def _action(done: Done, directory: Path) -> dict[str, Any]:

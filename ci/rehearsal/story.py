@@ -1,7 +1,7 @@
 """Tells the story: everything that happens on AWS between a developer's push and running stacks.
 
 Local cloud and engine; the infrastructure stack; two repositories, pushed to; the pipelines that
-the pushes start, by the rules that the stack declares.
+the pushes start, by the rules that the stack declares; the sample's data through what was deployed.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from ci.cloud import entered
 from ci.deploy import found
 from ci.deploy.desk import Desk, in_thread
 from ci.deploy.outcome import StackOutcome
+from ci.engine.connection import connected
 from ci.errors import PipelineError, once_started
 from ci.home import Home
 from ci.local.aws_apis import daemon
@@ -33,9 +34,12 @@ from ci.rehearsal import contents, developer, engine, infrastructure, redirectio
 from ci.rehearsal.engine import Engine
 from ci.rehearsal.infrastructure import Infrastructure
 from ci.rehearsal.progress import Progress
+from ci.sample import rehearsed
+from ci.sample.rehearsed import Rehearsed
 from ci.values import tell_seconds
 
 _CODE = ("CodeCommit", "CodeStarSourceConnection")
+SAMPLE = "sample_data"
 BY_HAND = "released by hand: nothing was pushed"
 
 
@@ -47,6 +51,7 @@ class Story:
         self.engine: Engine | None = None
         self.executions: list[Execution] = []
         self.infrastructure = StackOutcome(infrastructure.STACK, "skipped")
+        self.sample: Rehearsed | None = None
 
     async def tell(
         self, home: Home, environ: Mapping[str, str], progress: Progress, detail: IO[str] | None
@@ -72,7 +77,12 @@ class Story:
                 service = Service(there, world)
                 self.executions = service.executions
                 await self._pipelines(there, service, world, environ)
-                # Here the story goes on, in this engine's session: functions and sample data.
+                if (settings.source / SAMPLE).is_dir():
+                    async with connected():
+                        self.sample = await rehearsed.tell(
+                            cloud, host, self.stack.prefix, settings, home, environ,
+                            progress.say, progress.stream,
+                        )  # fmt: skip
 
     def _world(
         self,

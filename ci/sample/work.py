@@ -32,10 +32,9 @@ async def going_on(
     if cloud.port is None:
         yield None
         return
-    import dagger
-
     from ci.building.session_reach import reaching_session
     from ci.engine.buildkit.daemon_config import DaemonConfig
+    from ci.engine.connection import connected
     from ci.local import registry
 
     images = settings.registry or registry.ensure(home, environ).host
@@ -45,9 +44,8 @@ async def going_on(
         settings.engine, home, environ, None, config, pushes=images, mirror=None
     ) as session:
         say(f"engine: {session.how}, Dagger API {session.version}")
-        only_connect = dagger.Config(retry=dagger.Retry(connect=True, execute=False))
         async with (
-            dagger.connection(only_connect),
+            connected(),
             here(cloud, images, home, environ, settings.report, say) as host,
         ):
             yield host
