@@ -19,6 +19,15 @@ from ci.local.lambdas.functions import Function
 from ci.local.lambdas.runtime_api import Result
 
 
+async def variant(image: str, module: str, code: str) -> str:
+    """The image with one more module in it."""
+    from dagger import dag
+
+    context = dag.directory().with_new_file("Dockerfile", f"FROM {image}\nCOPY {module}.py .\n")
+    built = context.with_new_file(f"{module}.py", code).docker_build()
+    return await built.publish(f"{image.partition('@')[0].rpartition(':')[0]}-{module}:latest")
+
+
 class Running:
     """A function that answers."""
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +38,6 @@ class AtWork:
     host: Host
     results: Path
     images: str
-    _sources: dict[str, Path] = field(default_factory=dict)
 
     async def load(self, **changes: Any) -> None:
         """Load the records; ``changes`` of the dataset's."""
@@ -116,6 +114,16 @@ class AtWork:
 
         return await to_thread.run_sync(change)
 
+    async def bury(self) -> None:
+        """Empty the dead-letter queues: what is in them would be redriven by the next test, too."""
+
+        def purge() -> None:
+            for queue in self.lake.queues():
+                if queue.dead:
+                    self.lake.client("sqs").purge_queue(QueueUrl=queue.url)
+
+        await to_thread.run_sync(purge)
+
     def messages(self, stage: str, *, dead: bool = False) -> int:
         """How many messages the queues of a stage hold."""
         return sum(
@@ -123,11 +131,3 @@ class AtWork:
             for queue in self.lake.queues()
             if queue.stage == stage and queue.dead == dead
         )
-
-
-def home_variables() -> dict[str, str]:
-    return {name: os.environ[name] for name in ("PIPELINE_HOME",) if name in os.environ}
-
-
-def names(entries: Iterable[Entry]) -> list[str]:
-    return [entry.key.rpartition("/")[2] for entry in entries]
