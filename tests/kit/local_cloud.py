@@ -81,7 +81,7 @@ def execute(cloud: LocalCloud, stack: str, name: str = "c", **arguments: Any) ->
 def deploy(
     cloud: LocalCloud,
     stack: str,
-    template: str | dict[str, Any],
+    template: str | dict[str, Any] | None,
     parameters: Mapping[str, str] | None = None,
     **arguments: Any,
 ) -> dict[str, Any]:
