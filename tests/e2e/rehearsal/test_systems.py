@@ -1,5 +1,8 @@
 """The definitions for other CI systems, executed as those would: against the local cloud, which
-plays the account, with our engine in the place of theirs."""
+plays the account, with our engine in the place of theirs.
+
+They change what is deployed there, so they come after the rehearsals that count on it.
+"""
 
 from __future__ import annotations
 
