@@ -9,10 +9,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 from ci.errors import InputError, PipelineError
 from ci.registry.credentials import Login
-from ci.registry.reference import ecr_owner
+from ci.registry.reference import ecr_owner, is_loopback
 
 ATTEMPTS = 8
 """Of each call, where it fails in a way that passes: throttling, server errors, connections.
@@ -156,6 +157,8 @@ def client(
         retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
         connect_timeout=10,
         read_timeout=30,
+        # None: those of the environment. They lead away from this machine.
+        proxies={} if endpoint and is_loopback(urlsplit(endpoint).netloc) else None,
     )
     # Not boto3's default session, which keeps the credentials that it met first.
     session = boto3.Session(

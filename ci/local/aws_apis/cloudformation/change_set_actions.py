@@ -64,7 +64,9 @@ def create_change_set(store: Store, asked: Mapping[str, Any]) -> dict[str, Any]:
             parent=str(asked.get("ParentChangeSetId") or ""),
         )  # fmt: skip
         stack.change_sets[name] = made
-    threading.Thread(target=_evaluate, args=(store, stack, made), daemon=True).start()
+        before = stack.operations
+    arguments = (store, stack, made, before)
+    threading.Thread(target=_evaluate, args=arguments, daemon=True).start()
     return {"Id": made.id, "StackId": stack.id}
 
 
@@ -102,8 +104,8 @@ def _judge_state(stack: Stack, kind: str, name: str) -> None:
         raise wrong_state(stack.id, stack.status)
 
 
-def _evaluate(store: Store, stack: Stack, made: ChangeSet) -> None:
-    """Finds out what a change set would do."""
+def _evaluate(store: Store, stack: Stack, made: ChangeSet, operations: int) -> None:
+    """Finds out what a change set would do to a stack as it was after so many operations."""
     with stack.lock:
         made.status = "CREATE_IN_PROGRESS"
     try:
@@ -126,7 +128,8 @@ def _evaluate(store: Store, stack: Stack, made: ChangeSet) -> None:
     with stack.lock:
         made.request, made.changes = request, tuple(found.changes)
         if found.any or made.kind == "CREATE":
-            made.status, made.execution = "CREATE_COMPLETE", "AVAILABLE"
+            made.status = "CREATE_COMPLETE"
+            made.execution = "AVAILABLE" if stack.operations == operations else "OBSOLETE"
         else:
             made.status, made.reason = "FAILED", NO_CHANGES
 
@@ -274,6 +277,7 @@ def execute_change_set(store: Store, asked: Mapping[str, Any]) -> dict[str, Any]
         if stack.busy or stack.status in _STUCK:
             raise wrong_state(stack.id, stack.status)
         each.execution = _EXECUTING
+        stack.operations += 1
         # Its name is free for the next one.
         stack.executed[each.name] = stack.change_sets.pop(each.name)
         for other in stack.change_sets.values():

@@ -57,6 +57,7 @@ def update_stack(store: Store, asked: Mapping[str, Any]) -> dict[str, Any]:
         _judge_updatable(stack)
         if body := _policy(asked):
             stack.policy = body
+        stack.operations += 1
         stack.told("UPDATE_IN_PROGRESS", "User Initiated")
     in_background(stack, Execution(store, stack, request).update)
     return {"StackId": stack.id}

@@ -121,6 +121,8 @@ class Stack:
     policy: str = ""
     protected: bool = False
     on_failure: str = "ROLLBACK"
+    operations: int = 0
+    """How many have begun: a change set that was computed before one of them is obsolete."""
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     def told(

@@ -19,6 +19,10 @@ _REMEMBERED = 100_000
 """Receipt handles of deleted messages that are known as such."""
 
 
+def _ready(message: Any, now_ms: float) -> bool:
+    return bool(message.visible_at < now_ms and message.delayed_until <= now_ms)
+
+
 def install() -> None:
     """Puts queues of our kind in the place of moto's."""
     from moto.sqs import models
@@ -37,6 +41,22 @@ def install() -> None:
             if "Policy" not in attributes:
                 attributes = {**attributes, "Policy": self.policy}
             super()._set_attributes(attributes, now)
+
+        # moto counts for every message that is sent, and asks the clock for every one it counts.
+        @property
+        def approximate_number_of_messages(self) -> int:
+            now = time.time() * 1000
+            return sum(1 for each in self._messages if _ready(each, now))
+
+        @property
+        def approximate_number_of_messages_delayed(self) -> int:
+            now = time.time() * 1000
+            return sum(1 for each in self._messages if each.delayed_until > now)
+
+        @property
+        def approximate_number_of_messages_not_visible(self) -> int:
+            now = time.time() * 1000
+            return sum(1 for each in self._messages if each.visible_at > now)
 
         def add_message(self, message: Any) -> None:
             with self._messages_lock:
@@ -76,7 +96,7 @@ def install() -> None:
                 for message in list(self._messages):
                     if len(found) == count:
                         break
-                    if not message.visible or message.delayed:
+                    if not _ready(message, now):
                         continue
                     if self.fifo_queue and message.group_id in busy:
                         continue

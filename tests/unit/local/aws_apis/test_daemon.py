@@ -139,6 +139,17 @@ def test_nothing_of_the_user_reaches_it(home: Home, tmp_path: Path) -> None:
     client.get_waiter("stack_create_complete").wait(StackName="s", WaiterConfig={"Delay": 1})
 
 
+def test_a_proxy_does_not_stand_between_us_and_it(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.setenv("NO_PROXY", "")
+    monkeypatch.setenv("no_proxy", "")
+    cloud = daemon.ensure(home, os.environ)
+    assert s3(cloud.port).list_buckets()["Buckets"] == []  # type: ignore[attr-defined]
+
+
 def test_a_home_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(PipelineError, match=r"local cloud in .*: cannot write its files"):

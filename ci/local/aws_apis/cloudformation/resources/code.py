@@ -124,7 +124,6 @@ KINDS = (
         attributes=("Arn", "CloneUrlHttp", "CloneUrlSsh", "Name", "RepositoryId"),
         naming="RepositoryName",
         tags="list",
-        stored="moto keeps name, description and tags only",
     ),
     Kind(
         type="AWS::CodeBuild::Project",
@@ -144,7 +143,6 @@ KINDS = (
         attributes=("Arn", "Id"),
         naming="Name",
         tags="list",
-        stored="moto takes part of a project only",
     ),
     Kind(
         type="AWS::CodePipeline::Pipeline",

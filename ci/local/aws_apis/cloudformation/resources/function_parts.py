@@ -290,6 +290,5 @@ KINDS = (
         required=("AuthType", "TargetFunctionArn"),
         replaced=frozenset({"Qualifier", "TargetFunctionArn"}),
         attributes=("FunctionArn", "FunctionUrl"),
-        stored="moto answers no function URL",
     ),
 )  # fmt: skip

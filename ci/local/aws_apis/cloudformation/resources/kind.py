@@ -105,8 +105,8 @@ class Kind:
     is none of them AWS would refuse.
     ``replaced`` are the properties whose change makes a new resource (a dot leads inside).
     ``update`` None: nothing can be changed in place. ``naming`` is the property that names it.
-    ``tags``: how the type writes its ``Tags``, blank where it has none. ``stored`` says why
-    moto's API does not hold all of the resource, where that is so.
+    ``tags``: how the type writes its ``Tags``, blank where it has none. ``capability`` is what a
+    caller has to acknowledge.
     """
 
     type: str
@@ -122,7 +122,6 @@ class Kind:
     naming: str = ""
     tags: Literal["", "list", "map"] = ""
     capability: str = ""
-    stored: str = ""
 
     def judge(self, properties: Mapping[str, Any]) -> None:
         """Refuses properties that the type does not have, and a lack of those that it needs."""
