@@ -44,5 +44,8 @@ async def at_work(
     helper = surroundings(results).helper
     async with hosting(lake_cloud, local_registry.host, helper, results) as host:
         found = AtWork(lake, host, results, local_registry.host)
+        # What the tests wait for most: the next look for files that wait for stage B.
+        rule = f"{lake.prefix}engineering-meteorites-stage-b"
+        lake.client("events").put_rule(Name=rule, ScheduleExpression="rate(1 minute)")
         await found.load()
         yield found

@@ -23,7 +23,8 @@ async def test_the_samples_files_are_rows_and_the_malformed_one_has_a_reason(at_
     good = [p for p, key in zip(paths, keys, strict=True) if account[key].kind == CONVERTED]
     assert [path.name for path in paths if path not in good] == ["malformed.json"]
     assert proof.differences(await at_work.rows(), good) == []
-    [failed] = [entry for entry in account.values() if entry.kind == FAILED]
+    failed = account[f"{DATASET}/malformed.json"]
+    assert failed.kind == FAILED
     assert failed.detail.startswith("DataError: s3://")
     assert "malformed.json: is not valid JSON" in failed.detail
 
