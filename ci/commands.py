@@ -28,12 +28,12 @@ def run(
         from ci.engine_command import engine
 
         return engine(settings, environ, home, out)
-    if settings.command in ("deploy", "record", "rollback", "destroy", "sample"):
-        from ci.rehearsal import infrastructure
+    from ci.rehearsal import infrastructure
 
-        settings = infrastructure.as_rehearsed(settings)
-        if settings.command == "sample":
-            return _sample(settings, environ, home, out, err)
+    settings = infrastructure.as_rehearsed(settings)
+    if settings.command == "sample":
+        return _sample(settings, environ, home, out, err)
+    if settings.command in ("deploy", "record", "rollback", "destroy"):
         from ci.deploy import command
 
         return command.run(settings, environ, home, out, err)

@@ -14,6 +14,7 @@ from typing import IO
 
 from ci.errors import InputError, InputErrors, PipelineError
 from ci.home import Home
+from ci.package import run as packaging
 from ci.planning.plan import Plan
 from ci.rehearsal import infrastructure
 from ci.settings import OPTIONS, Settings
@@ -106,7 +107,9 @@ def _as_the_builds(settings: Settings, prefix: str) -> Settings:
 
 
 def _cleared(report: Path) -> None:
-    """Makes the report's directories; logs of the rehearsal before go. Raises PipelineError."""
+    """Makes the report's directories; logs and packaged stacks of the rehearsal before go. Raises
+    PipelineError."""
+    packaging.discard(report)
     try:
         (report / "logs").mkdir(parents=True, exist_ok=True)
         for old in (report / "logs").glob("*.log"):

@@ -292,7 +292,7 @@ def test_without_git_and_commit_images_get_latest_and_the_user_is_told(
 @pytest.mark.parametrize(
     ("argv", "code", "stream", "words"),
     [
-        (["plan"], 0, "stdout", "stg-routing-lambda"),
+        (["plan"], 0, "stdout", "dev-routing-lambda"),
         (["--help"], 0, "stdout", "--layer-repository"),
         (["app", "--only", "nothing"], 2, "stderr", "is no function"),
         (["ap"], 2, "stderr", "did you mean app?"),

@@ -17,6 +17,7 @@ from ci.local.codepipeline.action_rules import environment
 from ci.local.codepipeline.builds import Order
 from ci.local.codepipeline.task import Outcome, Task
 from ci.local.codepipeline.world import Images
+from ci.package.stacks import ROOM
 
 LATEST = "latest"
 _REPORT = "out"
@@ -94,11 +95,15 @@ async def latest(images: Images, repositories: Sequence[str]) -> dict[str, str]:
 
 
 def _report(directory: Path, results: Path) -> dict[str, Any] | None:
-    """The report of the pipeline's own command, its logs kept beside the rehearsal's."""
+    """The report of the pipeline's own command; its logs and packaged stacks are kept where the
+    command itself would have left them."""
     try:
         found = json.loads((directory / "report.json").read_text())
     except (OSError, ValueError):
         return None
     for log in sorted((directory / "logs").glob("*.log")):
         shutil.copyfile(log, results / "logs" / log.name)
+    if (directory / ROOM).is_dir():
+        shutil.rmtree(results / ROOM, ignore_errors=True)
+        shutil.copytree(directory / ROOM, results / ROOM)
     return found if isinstance(found, dict) else None

@@ -6,6 +6,7 @@ It is a home of its own, with the programs that set-up installed: nothing of the
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -66,9 +67,11 @@ def rehearse(
 
 
 @pytest.fixture(scope="session")
-def first(rehearse: Callable[..., Run]) -> Run:
-    """The first rehearsal of all, in an empty cloud."""
-    return rehearse()
+def first(rehearse: Callable[..., Run], tree: Path) -> Run:
+    """The first rehearsal of all, in an empty cloud; those after it end with the stacks."""
+    run = rehearse()
+    shutil.rmtree(tree / "sample_data")
+    return run
 
 
 @pytest.fixture(scope="session")

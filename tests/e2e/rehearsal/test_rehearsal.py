@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import signal
 import time
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 from zipfile import ZipFile
 
 import jsonschema
@@ -17,6 +19,7 @@ from kit import pipeline, registries
 from kit.local_cloud import LocalCloud
 from kit.pipeline import ROOT, Run
 from kit.templates import FUNCTIONS, STACKS
+from pyarrow import parquet
 
 from ci.home import Home
 
@@ -114,6 +117,52 @@ def test_images_carry_the_tags_of_their_build_and_of_their_deployment(
     layers = registries.tags(images, LAYER)
     assert layers[layer["revisions"]["CommonLayerSource"][:7]] == layers["latest"]
     assert app["revisions"]["LayerImage"] == layers["latest"]
+
+
+def test_the_samples_rows_are_in_parquet(first: Run, cloud: LocalCloud) -> None:
+    files = sorted((ROOT / "sample_data/meteorites").glob("*.json"))
+    sample = first.report["sample"]
+    assert sample["uploaded"] == len(files) == len(sample["objects"])
+    assert (sample["converted"], sample["failed"]) == (len(files) - 1, 1)
+    [failed] = [each for each in sample["objects"] if each["is"] == "failed"]
+    assert failed["key"].endswith("/malformed.json")
+    assert "is not valid JSON" in failed["detail"]
+    for each in sample["objects"]:
+        assert f"{each['key']} {each['is']}" in first.err
+    expected = [_row(json.loads(path.read_text())) for path in files if path.stem != "malformed"]
+    assert sorted(rows(cloud)) == sorted(expected)
+    assert (first.results / "lambda").is_dir()
+
+
+def _row(record: dict[str, Any]) -> tuple[Any, ...]:
+    lon, lat = (record.get(name) for name in ("reclong", "reclat"))
+    place = tuple(float(each) if each else float("-inf") for each in (lon, lat))
+    return (int(record["id"]), record["name"], record["recclass"], *place)
+
+
+def rows(cloud: LocalCloud) -> list[tuple[Any, ...]]:
+    """What is below post-stage/, read by pyarrow itself; unknown places are sortable."""
+    s3, bucket = cloud.client("s3"), f"{PREFIX}-datalake-stage-123456789012-us-east-1"
+    listed = s3.list_objects_v2(Bucket=bucket, Prefix="post-stage/engineering/meteorites/")
+    tables = [
+        parquet.read_table(BytesIO(s3.get_object(Bucket=bucket, Key=each["Key"])["Body"].read()))
+        for each in listed["Contents"]
+    ]
+    return [
+        (row["id"], row["name"], row["cls"],
+         *(float("-inf") if row[at] is None else row[at] for at in ("lon", "lat")))
+        for table in tables
+        for row in table.to_pylist()
+    ]  # fmt: skip
+
+
+def test_the_packaged_stacks_are_where_deploy_looks_for_them(
+    first: Run, own_home: Home, tmp_path: Path
+) -> None:
+    shutil.copytree(first.results / "cfn", tmp_path / "cfn")
+    again = pipeline.run(tmp_path, "deploy", PIPELINE_HOME=str(own_home.root))
+    assert again.code == 0, again.err
+    assert stacks(again) == dict.fromkeys(STACKS, "unchanged")
 
 
 def test_logs_are_kept(first: Run) -> None:
