@@ -1,11 +1,13 @@
 """The helper as a process of this machine, its connection as the host sees it."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -117,12 +119,16 @@ def test_all_processes_end_with_the_connection(program):
 
 
 def _running(mark):
-    done = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)
-    return [
-        line
-        for line in done.stdout.splitlines()
-        if mark in line and observer.PROGRAM not in line.split()[0]
-    ]
+    """The processes of the function, without their helper."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            words = (process / "cmdline").read_bytes().split(b"\0")
+            if mark.encode() in b" ".join(words) and not words[0].endswith(
+                observer.PROGRAM.encode()
+            ):
+                found.append(process.name)
+    return found
 
 
 def test_a_host_that_is_not_there_is_an_error(program):
