@@ -50,7 +50,8 @@ class Template:
     @property
     def transforms(self) -> list[str]:
         asked = self.document.get("Transform", [])
-        return [str(each) for each in (asked if isinstance(asked, list) else [asked])]
+        listed = asked if isinstance(asked, list) else [asked]
+        return [str(each.get("Name") if isinstance(each, dict) else each) for each in listed]
 
     @property
     def declared(self) -> dict[str, dict[str, Any]]:

@@ -35,7 +35,7 @@ def processed(
     for name in uses(template):
         if name not in _KNOWN:
             raise Refused(f"No transform named {name} found.")
-    document = _included(template.document, fetched)
+    document = _with_snippets(template.document, fetched)
     try:
         document = cfn_loops.expanded(document, values)
     except cfn_loops.LoopError as error:
@@ -46,6 +46,18 @@ def processed(
         raise Refused(f"Transform {sam.TRANSFORM} failed with: {error.what}") from error
     document.pop("Transform", None)
     return replace(template, processed=document)
+
+
+def _with_snippets(document: dict[str, Any], fetched: Callable[[str], str]) -> dict[str, Any]:
+    """``AWS::Include`` carried out: that of the whole template, and that of its parts."""
+    asked = document.get("Transform", [])
+    listed = asked if isinstance(asked, list) else [asked]
+    result = {**document, "Transform": [each for each in listed if not isinstance(each, dict)]}
+    for each in listed:
+        if isinstance(each, dict):
+            result = _included({**result, "Fn::Transform": each}, fetched)
+    found: dict[str, Any] = _included(result, fetched)
+    return found
 
 
 def _nested(node: Any) -> Any:

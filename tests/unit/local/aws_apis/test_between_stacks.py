@@ -211,6 +211,11 @@ def test_snippets_from_a_bucket(cloud: LocalCloud, bucket: str) -> None:
     template = {"Resources": {"rA": QUEUE}, "Outputs": {"Fn::Transform": include}}
     stack = deploy(cloud, "snippets", template)
     assert [each["OutputKey"] for each in stack["Outputs"]] == ["oUrl"]
+    whole = {"Resources": {"rA": QUEUE, "rB": QUEUE}, "Transform": include}
+    include["Parameters"]["Location"] = f"{bucket}/top.yaml"
+    put(cloud, "top.yaml", "Outputs: {oWhole: {Value: !Ref rB}}\n")
+    stack = deploy(cloud, "snippets", whole)
+    assert [each["OutputKey"] for each in stack["Outputs"]] == ["oWhole"]
     include["Parameters"]["Location"] = f"{bucket}/absent.yaml"
     made = change_set(cloud, "snippets", template)
     assert "S3 error: The specified key does not exist." in made["StatusReason"]

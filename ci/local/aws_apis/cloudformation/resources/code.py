@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ci.local.aws_apis.cloudformation.resources.kind import Failed, Kind, Product, Work
-from ci.local.aws_apis.cloudformation.resources.tags import listed
+from ci.local.aws_apis.cloudformation.resources.tags import differ, listed, removed
 
 
 def _create_repository(work: Work) -> Product:
@@ -90,6 +90,13 @@ def _create_pipeline(work: Work) -> Product:
 
 def _update_pipeline(work: Work) -> Product:
     work.call("codepipeline", "update_pipeline", pipeline=_pipeline(work, work.physical_id))
+    if differ(work):
+        arn = work.attributes["Arn"]
+        if gone := removed(work):
+            work.call("codepipeline", "untag_resource", resourceArn=arn, tagKeys=gone)
+        if work.tags:
+            work.call("codepipeline", "tag_resource", resourceArn=arn,
+                      tags=listed(work.tags, "key", "value"))  # fmt: skip
     version = str(int(work.attributes.get("Version", "1")) + 1)
     return Product(work.physical_id, {**work.attributes, "Version": version})
 

@@ -146,7 +146,11 @@ def test_sources_builds_and_pipelines(cloud: LocalCloud) -> None:
     action = found["stages"][0]["actions"][0]
     assert (action["namespace"], action["configuration"]["RepositoryName"]) == ("Source", "made")
 
-    made = change_set(cloud, "code", template("image:2", "d"))
+    tags = [{"Key": "t", "Value": "1"}]
+    deploy(cloud, "code", template("image:1", "d"), Tags=tags)
+    arn = "arn:aws:codepipeline:us-east-1:123456789012:made"
+    assert pipelines.list_tags_for_resource(resourceArn=arn)["tags"] == [{"key": "t", "value": "1"}]
+    made = change_set(cloud, "code", template("image:2", "d"), Tags=tags)
     assert changed(made) == {"rBuild": "Modify"}
     execute(cloud, "code")
     [project] = builds.batch_get_projects(names=["made"])["projects"]
