@@ -8,15 +8,14 @@ from __future__ import annotations
 import re
 import sys
 import threading
-import time
 import traceback
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from ci.local.aws_apis.cloudformation import requests, transforms
-from ci.local.aws_apis.cloudformation.changes import Found, changes
+from ci.local.aws_apis.cloudformation import nested_change_sets, requests, transforms
+from ci.local.aws_apis.cloudformation.changes import changes
 from ci.local.aws_apis.cloudformation.execution import Execution, in_background
 from ci.local.aws_apis.cloudformation.refusals import (
     NO_CHANGES,
@@ -25,7 +24,7 @@ from ci.local.aws_apis.cloudformation.refusals import (
     wrong_state,
 )
 from ci.local.aws_apis.cloudformation.shown import parameters, tags
-from ci.local.aws_apis.cloudformation.stacks import ChangeSet, Request, Stack, Store
+from ci.local.aws_apis.cloudformation.stacks import ChangeSet, Stack, Store
 
 _EXECUTING = "EXECUTE_IN_PROGRESS"
 _NAME = re.compile(r"[a-zA-Z][-a-zA-Z0-9]*")
@@ -114,7 +113,7 @@ def _evaluate(store: Store, stack: Stack, made: ChangeSet, operations: int) -> N
             request = requests.transformed(store, stack.name, stack.id, request)
         found = changes(store, stack, request)
         if made.looks_inside:
-            _look_inside(store, made, request, found)
+            nested_change_sets.make(store, made, request, found, create_change_set)
     except Refused as error:
         with stack.lock:
             made.status, made.reason = "FAILED", str(error)
@@ -132,52 +131,6 @@ def _evaluate(store: Store, stack: Stack, made: ChangeSet, operations: int) -> N
             made.execution = "AVAILABLE" if stack.operations == operations else "OBSOLETE"
         else:
             made.status, made.reason = "FAILED", NO_CHANGES
-
-
-def _look_inside(store: Store, made: ChangeSet, request: Request, known: Found) -> None:
-    """Makes a change set for each nested stack that changes, and names it in that change.
-
-    Source: AWS CloudFormation User Guide, "Change sets for nested stacks". Raises Refused where one
-    cannot be made.
-    """
-    for change in known.changes:
-        about = change["ResourceChange"]
-        properties = known.nested.get(about.get("PhysicalResourceId", ""))
-        if properties is None or about["Replacement"] != "False":
-            continue
-        answer = create_change_set(store, {
-            "StackName": about["PhysicalResourceId"],
-            "ChangeSetName": f"{made.name}-{about['LogicalResourceId']}",
-            "ChangeSetType": "UPDATE",
-            "TemplateURL": properties["TemplateURL"],
-            "Parameters": [
-                {"ParameterKey": key, "ParameterValue": value}
-                for key, value in properties.get("Parameters", {}).items()
-            ],
-            "Capabilities": request.capabilities,
-            "Tags": tags(request.tags),
-            "IncludeNestedStacks": True,
-            "ParentChangeSetId": made.id,
-        })  # fmt: skip
-        stack, inner = found(store, {"ChangeSetName": answer["Id"]})
-        while inner.status in ("CREATE_PENDING", "CREATE_IN_PROGRESS"):
-            time.sleep(0.02)
-        if inner.status == "CREATE_COMPLETE":
-            about["ChangeSetId"] = inner.id
-            continue
-        stack.change_sets.pop(inner.name, None)
-        if inner.reason != NO_CHANGES:
-            raise Refused(f"Nested change set {inner.id} was not successfully created: "
-                          f"{inner.reason}")  # fmt: skip
-
-
-def _drop_nested(store: Store, parent: ChangeSet) -> None:
-    """Deletes the change sets that one has made for nested stacks, and theirs."""
-    for stack in store:
-        for each in list(stack.change_sets.values()):
-            if each.parent == parent.id:
-                stack.change_sets.pop(each.name, None)
-                _drop_nested(store, each)
 
 
 def found(store: Store, asked: Mapping[str, Any]) -> tuple[Stack, ChangeSet]:
@@ -258,7 +211,7 @@ def delete_change_set(store: Store, asked: Mapping[str, Any]) -> dict[str, Any]:
         for kept in (stack.change_sets, stack.executed):
             if kept.get(each.name) is each:
                 del kept[each.name]
-    _drop_nested(store, each)
+    nested_change_sets.drop(store, each)
     return {}
 
 
@@ -293,7 +246,7 @@ def execute_change_set(store: Store, asked: Mapping[str, Any]) -> dict[str, Any]
             if asked.get("DisableRollback") in (True, "true"):
                 stack.on_failure = "DO_NOTHING"
         stack.told("CREATE_IN_PROGRESS" if creating else "UPDATE_IN_PROGRESS", "User Initiated")
-    _drop_nested(store, each)
+    nested_change_sets.drop(store, each)
     execution = Execution(store, stack, request)
 
     def run() -> None:

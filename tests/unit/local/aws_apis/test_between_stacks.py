@@ -148,8 +148,14 @@ def test_a_nested_stack(cloud: LocalCloud, bucket: str) -> None:
     [inner] = client.describe_stacks(StackName=found)["Stacks"]
     assert inner["StackName"].startswith("parent-rChild-")
 
-    made = change_set(cloud, "parent", parent(url, "nested-2"))
+    made = change_set(cloud, "parent", parent(url, "nested-2"), IncludeNestedStacks=True)
     assert changed(made) == {"rChild": "Modify", "rTold": "Modify"}
+    inside = made["Changes"][0]["ResourceChange"]["ChangeSetId"]
+    looked = client.describe_change_set(ChangeSetName=inside)
+    assert changed(looked) == {"rQueue": "Modify True"}
+    assert looked["ParentChangeSetId"] == made["ChangeSetId"]
+    with pytest.raises(client.exceptions.ClientError, match="execute the root change set"):
+        client.execute_change_set(ChangeSetName=inside)
     execute(cloud, "parent")
     assert value(cloud, "/nested").endswith("/nested-2")
     assert delete(cloud, "parent")["StackStatus"] == "DELETE_COMPLETE"

@@ -37,10 +37,7 @@ def _update(work: Work) -> Product:
 def _arguments(work: Work) -> dict[str, Any]:
     found: dict[str, Any] = {
         "TemplateURL": work.properties["TemplateURL"],
-        "Parameters": [
-            {"ParameterKey": key, "ParameterValue": _listed(value)}
-            for key, value in work.properties.get("Parameters", {}).items()
-        ],
+        "Parameters": given_parameters(work.properties),
         "Capabilities": list(work.capabilities),
         "Tags": listed(work.tags),
     }
@@ -49,8 +46,15 @@ def _arguments(work: Work) -> dict[str, Any]:
     return found | work.given(NotificationARNs="NotificationARNs")
 
 
-def _listed(value: Any) -> Any:
-    return ",".join(map(str, value)) if isinstance(value, list) else value
+def given_parameters(properties: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A nested stack's parameters as the API takes them; a list is text with commas."""
+    return [
+        {
+            "ParameterKey": key,
+            "ParameterValue": ",".join(map(str, value)) if isinstance(value, list) else value,
+        }
+        for key, value in properties.get("Parameters", {}).items()
+    ]
 
 
 def _finished(work: Work, stack_id: str, good: str) -> Product:
