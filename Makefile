@@ -13,7 +13,7 @@ setup:  ## installs what is missing: .venv here, tools in ~/.cache/lambda-image-
 	@.ci/venv
 	@$(PY) -m ci.machine setup
 
-run: setup  ## builds the layer and the functions and pushes them to a local registry
+run: setup  ## rehearses the whole way: pushes, pipelines, stacks, sample data; ARGS=… for another command
 	@$(PY) ci/main.py $(ARGS)
 
 test: check  ## all checks and all tests, the quick ones first
@@ -41,7 +41,7 @@ bench: setup  ## measures the pipeline against its peers
 lock:  ## writes requirements.lock anew: the newest versions that pyproject.toml allows
 	@.ci/lock
 
-stop: setup  ## stops the embedded engine, the local cloud and its registry; caches and images stay
+stop: setup  ## stops the embedded engine, the local cloud and its registry; caches stay
 	@$(PY) -m ci.machine stop
 
 clean:  ## removes what make made in this directory
