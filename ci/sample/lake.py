@@ -129,7 +129,7 @@ def find(cloud: Cloud, environment: str) -> Lake:
     is not deployed."""
     wanted = {f"{environment}-CentralBucket": "", f"{environment}-StageBucket": ""}
     with aws.explained("AWS CloudFormation", "cloudformation:ListExports"):
-        pages = cloud.client("cloudformation").get_paginator("list_exports").paginate()
+        pages = _client(cloud, "cloudformation").get_paginator("list_exports").paginate()
         for page in pages:
             for export in page["Exports"]:
                 if export["Name"] in wanted:

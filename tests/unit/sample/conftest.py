@@ -6,8 +6,7 @@ import pytest
 
 from ci.aws import Credentials
 from ci.cloud import Cloud
-from ci.sample import lake as lake_module
-from ci.sample.lake import TABLES, find
+from ci.sample.lake import TABLES, _client, find
 
 EXPORTS = {
     "Resources": {
@@ -26,7 +25,7 @@ class Lab:
     """A lake, and ways to bring its objects into any state."""
 
     def __init__(self, cloud):
-        cloud.client("cloudformation").create_stack(
+        _client(cloud, "cloudformation").create_stack(
             StackName="common", TemplateBody=json.dumps(EXPORTS)
         )
         self.lake = find(cloud, "dev")
@@ -106,7 +105,5 @@ def lab(monkeypatch):
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "test")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    lake_module._client.cache_clear()
     with mock_aws(config={"stepfunctions": {"execute_state_machine": True}}):
         yield Lab(Cloud("123456789012", "us-east-1", "", Credentials("test", "test")))
-    lake_module._client.cache_clear()

@@ -1,6 +1,7 @@
 """Every state in which an object can be, and the sum of all."""
 
 import json
+import time
 
 import pytest
 
@@ -132,7 +133,12 @@ def test_an_execution_that_failed_without_a_word_in_the_tables(lab):
     url = lab.put(KEY)
     lab.record(url, "PROCESSING", execution="e1")
     arn = lab.start("e1", {"bucket": "central", "key": KEY})
-    lab.client("stepfunctions").stop_execution(executionArn=arn, error="E", cause="why")
+    states = lab.client("stepfunctions")
+    states.stop_execution(executionArn=arn, error="E", cause="why")
+    deadline = time.monotonic() + 10
+    while states.describe_execution(executionArn=arn)["status"] == "RUNNING":
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
     kind, detail = only(lab)
     assert kind == FAILED
     assert detail.startswith("its execution e1 ended ABORTED")
