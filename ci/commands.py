@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import IO
 
-from ci.errors import InputError, InputErrors, PipelineError
+from ci.errors import InputError, InputErrors
 from ci.home import Home
 from ci.planning import build_info, plan_view
 from ci.planning.build_info import BuildInfo
@@ -144,10 +144,9 @@ def _build(
     started, clock = datetime.now(UTC), time.monotonic()
     plan = planned(settings, environ, home, start=True)
     # Only now what costs a second to import: what is wrong with the input is told before.
-    from ci import report
+    from ci import ending, report
     from ci.building.story import Story
     from ci.console import Console, folds_of
-    from ci.interrupts import Interrupted, running
 
     folds = folds_of(environ)
     console = Console(err, folds, settings.report, len(plan.images))
@@ -156,23 +155,7 @@ def _build(
     # Folded logs and the engine's own progress would run into each other.
     progress = None if folds else err
     story = Story(plan)
-    error: PipelineError | None = None
-    interrupted = False
-    try:
-        running(lambda: story.tell(home, environ, console, progress))
-    except Interrupted:
-        interrupted = True
-    except InputError:
-        raise
-    except PipelineError as problem:
-        error = problem
+    ended = ending.of(lambda: story.tell(home, environ, console, progress))
     seconds = time.monotonic() - clock
-    result = story.report(started, seconds, error, interrupted=interrupted)
-    report.write(result, settings.report)
-    report.summarize(result, settings.report, err if settings.json else out)
-    if settings.json:
-        json.dump(result.as_json(), out, indent=2, ensure_ascii=False)
-        out.write("\n")
-    if error:
-        raise error
-    return {"succeeded": 0, "failed": 1}.get(result.outcome, 130)
+    result = story.report(started, seconds, ended.error, interrupted=ended.interrupted)
+    return ending.told(result, settings, report.summarize, out, err)

@@ -77,7 +77,13 @@ class Report:
 
 
 class Told(Protocol):
-    """A report of any kind."""
+    """A report of any kind. ``outcome`` is succeeded, failed or interrupted."""
+
+    @property
+    def outcome(self) -> str: ...
+
+    @property
+    def error(self) -> PipelineError | None: ...
 
     def as_json(self) -> dict[str, Any]:
         """The report as its schema has it."""

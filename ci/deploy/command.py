@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import IO, Protocol
 
-from ci import report
+from ci import ending, report
 from ci.console import Console, folds_of
 from ci.deploy import reach
 from ci.deploy.deployment import Deployment
@@ -18,9 +17,7 @@ from ci.deploy.reach import Reach
 from ci.deploy.record import Recording
 from ci.deploy.recorder import Recorder
 from ci.deploy.rollback import Rollback
-from ci.errors import InputError, PipelineError
 from ci.home import Home
-from ci.interrupts import Interrupted, running
 from ci.report import Report
 from ci.settings import Settings
 
@@ -57,36 +54,19 @@ def run(
         ) as at:
             await work.tell(at)
 
-    error: PipelineError | None = None
-    interrupted = False
-    try:
-        running(tell)
-    except Interrupted:
-        interrupted = True
-    except InputError:
-        raise
-    except PipelineError as problem:
-        error = problem
-    good = all(stack.ok for stack in work.stacks) and not error
+    ended = ending.of(tell)
     result = Report(
         command=settings.command,
         target=settings.target,
         started=started,
         seconds=time.monotonic() - clock,
-        outcome="interrupted" if interrupted else "succeeded" if good else "failed",
+        outcome=ended.outcome(good=all(stack.ok for stack in work.stacks)),
         stacks=work.stacks,
         recording=work.recording,
         kept=work.kept,
-        error=error,
+        error=ended.error,
     )
-    report.write(result, settings.report)
-    report.summarize(result, settings.report, err if settings.json else out)
-    if settings.json:
-        json.dump(result.as_json(), out, indent=2, ensure_ascii=False)
-        out.write("\n")
-    if error:
-        raise error
-    return {"succeeded": 0, "failed": 1}.get(result.outcome, 130)
+    return ending.told(result, settings, report.summarize, out, err)
 
 
 def _work(settings: Settings) -> Work:

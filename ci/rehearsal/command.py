@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -42,9 +41,8 @@ def rehearse(
     stack = infrastructure.read(settings)
     with _alone(home):
         plan = planned(_as_the_builds(settings, stack.prefix))
-        from ci import report
+        from ci import ending
         from ci.console import folds_of
-        from ci.interrupts import Interrupted, running
         from ci.rehearsal.progress import Progress
         from ci.rehearsal.results import Results, summarize
         from ci.rehearsal.story import Story
@@ -52,27 +50,15 @@ def rehearse(
         story = Story(replace(plan, settings=settings), stack)
         folds = folds_of(environ)
         progress = Progress(err, folds)
-        error: PipelineError | None = None
-        interrupted = False
-        try:
+
+        async def tell() -> None:
             _cleared(settings.report)
-            running(lambda: story.tell(home, environ, progress, None))
-        except Interrupted:
-            interrupted = True
-        except InputError:
-            raise
-        except PipelineError as problem:
-            error = problem
-        outcome = "interrupted" if interrupted else "failed" if error else "succeeded"
-        results = Results(story, started, time.monotonic() - clock, outcome, error)
-        report.write(results, settings.report)
-        summarize(results, settings.report, err if settings.json else out)
-    if settings.json:
-        json.dump(results.as_json(), out, indent=2, ensure_ascii=False)
-        out.write("\n")
-    if error:
-        raise error
-    return 130 if interrupted else 0
+            await story.tell(home, environ, progress, None)
+
+        ended = ending.of(tell)
+        seconds = time.monotonic() - clock
+        results = Results(story, started, seconds, ended.outcome(), ended.error)
+        return ending.told(results, settings, summarize, out, err)
 
 
 def declared(settings: Settings) -> bool:
