@@ -157,19 +157,18 @@ def _write_outputs_as_json() -> None:
 
 def _share_clients() -> None:
     """One client for all tasks that call a service: making one takes longer than most calls."""
-    import boto3
-    from botocore.config import Config
     from moto.stepfunctions.parser.asl.utils import boto_client
 
     lock = threading.Lock()
+    made: Any = boto_client.boto3  # type: ignore[attr-defined]
     clients: dict[tuple[str, str], Any] = {}
 
     def client(*, service_name: str, region_name: str, config: Any, **arguments: Any) -> Any:
         with lock:
             key = (service_name, region_name)
             if key not in clients:
-                room = Config(max_pool_connections=4 * AT_WORK)
-                clients[key] = boto3.client(
+                room = type(config)(max_pool_connections=4 * AT_WORK)
+                clients[key] = made.client(
                     service_name=service_name,
                     region_name=region_name,
                     config=config.merge(room),
