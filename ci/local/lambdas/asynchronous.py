@@ -58,18 +58,20 @@ class Asynchronous:
         self._diary, self._pace = diary, pace
         self._lambda = cloud.client("lambda")
         self._tasks: set[asyncio.Task[None]] = set()
+        self._recurring: set[asyncio.Task[None]] = set()
 
     @property
     def pending(self) -> int:
-        """Events that are not done with."""
-        return len(self._tasks)
+        """Events that are not done with, recurring ones left out: there always are some."""
+        return len(self._tasks - self._recurring)
 
-    def submit(self, name: str, payload: bytes) -> str:
+    def submit(self, name: str, payload: bytes, *, recurring: bool = False) -> str:
         """Take an event for a function; the id of its request."""
         event = _Event(name, payload or b"{}", str(uuid.uuid4()))
         task = asyncio.create_task(self._work_off(event))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        for tasks in (self._tasks, *([self._recurring] if recurring else [])):
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
         return event.request_id
 
     async def close(self) -> None:

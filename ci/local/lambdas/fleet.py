@@ -56,8 +56,6 @@ class Fleet:
         self._starting = asyncio.Semaphore(limits.starting)
         self._pools: dict[str, _Pool] = {}
         self._ending: set[asyncio.Task[None]] = set()
-        self.in_progress = 0
-        """Invocations that run, or wait for an environment."""
 
     async def invoke(
         self,
@@ -72,20 +70,17 @@ class Fleet:
         What goes wrong in the function is in the result. Raises TooLate where it would begin only
         after ``until`` (on time.monotonic's clock).
         """
-        self.in_progress += 1
+        environment = await self._acquire(function)
+        if until is not None and time.monotonic() > until:
+            self._release(environment)
+            raise TooLate
         try:
-            environment = await self._acquire(function)
-            try:
-                if until is not None and time.monotonic() > until:
-                    raise TooLate
-                return await environment.invoke(event, request_id or str(uuid.uuid4()))
-            except BaseException:
-                environment.broken = True
-                raise
-            finally:
-                self._release(environment)
+            return await environment.invoke(event, request_id or str(uuid.uuid4()))
+        except BaseException:
+            environment.broken = True
+            raise
         finally:
-            self.in_progress -= 1
+            self._release(environment)
 
     async def _acquire(self, function: Function) -> Environment:
         pool = self._pools.setdefault(function.name, _Pool(function))

@@ -55,12 +55,13 @@ class Host:
     ) -> None:
         self._invocations, self._events, self._sources = invocations, events, sources
         self._stillness = Stillness(cloud)
+        self._asked = 0
         self.url = ""
 
     @property
     def in_progress(self) -> int:
-        """Invocations, batches and events that are not done with."""
-        return self._invocations.in_progress + self._events.pending + self._sources.in_progress
+        """Invocations, batches and events that are not done with; those of schedules left out."""
+        return self._asked + self._events.pending + self._sources.in_progress
 
     async def drained(self, seconds: float | None = None) -> bool:
         """Waits until nothing is in flight: no message in a queue that is no dead-letter queue, no
@@ -79,6 +80,13 @@ class Host:
 
     async def answer(self, request: web.Request) -> web.Response:
         """``POST /functions/NAME/invocations``; errors of Lambda itself as Lambda's API."""
+        self._asked += 1
+        try:
+            return await self._answer(request)
+        finally:
+            self._asked -= 1
+
+    async def _answer(self, request: web.Request) -> web.Response:
         from aiohttp import web
 
         name = request.match_info["name"]

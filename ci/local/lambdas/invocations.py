@@ -29,10 +29,6 @@ class Invocations:
         self._client = cloud.client("lambda")
         self._known: dict[str, _Known] = {}
 
-    @property
-    def in_progress(self) -> int:
-        return self._fleet.in_progress
-
     async def invoke(
         self,
         name: str,

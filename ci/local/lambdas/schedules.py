@@ -130,7 +130,8 @@ class Schedules:
             "detail": {},
         }
         for target in rule.targets:
-            self._events.submit(target.function, payload(target, event, rule.arn).encode())
+            given = payload(target, event, rule.arn).encode()
+            self._events.submit(target.function, given, recurring=True)
 
 
 def _clock(rule: Rule) -> Rate | Cron:
