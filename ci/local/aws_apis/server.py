@@ -11,6 +11,8 @@ from ci.local.aws_apis.surroundings import Surroundings
 from ci.local.functions import ACCOUNT
 
 HOST = "127.0.0.1"
+_HOSTS = 1000
+"""Host names that are remembered; there are a few for each service."""
 
 
 def serve(port: int) -> None:
@@ -30,8 +32,23 @@ def serve(port: int) -> None:
         def log_request(self, code: Any = "-", size: Any = "-") -> None:
             pass
 
+    class Dispatcher(DomainDispatcherApplication):
+        """Finds out once which service a host name is for: moto reads a directory and tries all
+        its patterns for every request, and lets the others wait meanwhile."""
+
+        def __init__(self) -> None:
+            super().__init__(create_backend_app)
+            self._known: dict[str | None, Any] = {}
+
+        def get_backend_for_host(self, host: str | None) -> Any:
+            if host not in self._known:
+                if len(self._known) > _HOSTS:
+                    self._known.clear()
+                self._known[host] = super().get_backend_for_host(host)
+            return self._known[host]
+
     surroundings = Surroundings()
-    api = LocalApi(DomainDispatcherApplication(create_backend_app), surroundings)
+    api = LocalApi(Dispatcher(), surroundings)
     _mend(port, surroundings, api)
     make_server(HOST, port, api, threaded=True, request_handler=Quiet).serve_forever()
 
