@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import IO
@@ -46,6 +47,8 @@ async def tell(
     directory = data / "meteorites"
     paths = uploads.files(directory)
     lake = await to_thread.run_sync(find, cloud, environment)
+    # Logs of the rehearsal before go; there is one at a time.
+    shutil.rmtree(settings.report / "lambda", ignore_errors=True)
     async with work.here(cloud, images, home, environ, settings.report, say) as host:
         for record in found:
             await to_thread.run_sync(records.load, lake, record)
