@@ -65,7 +65,7 @@ func run(address string, command []string) (int, error) {
 	}
 	out.writer.Close()
 	go out.forward()
-	memory := &memory{}
+	memory := &memory{function: cmd.Process.Pid}
 	go memory.sample()
 	go func() {
 		listen(conn, out, memory)
@@ -178,8 +178,9 @@ func (o *output) send(kind byte, payload []byte) {
 // A memory knows the largest sum of the peaks (VmHWM, proc_pid_status(5)) of the processes that
 // ran side by side.
 type memory struct {
-	mu   sync.Mutex
-	peak int
+	mu       sync.Mutex
+	function int // the process that we started
+	peak     int
 }
 
 func (m *memory) sample() {
@@ -194,6 +195,10 @@ func (m *memory) read() []byte {
 	sum := 0
 	for _, pid := range descendants() {
 		sum += status(pid, "VmHWM:")
+		if pid != m.function {
+			// Of those that were left behind to us, the ended ones go. Others are not ours: ECHILD.
+			_, _ = syscall.Wait4(pid, nil, syscall.WNOHANG, nil)
+		}
 	}
 	m.peak = max(m.peak, sum)
 	return []byte(strconv.Itoa(m.peak))

@@ -152,3 +152,30 @@ def test_the_helper_outlives_no_signal_of_its_function(program):
         await process.wait()
 
     observed(program, scenario, "sleep", "30")
+
+
+def test_what_a_function_left_behind_is_no_zombie_for_ever(program):
+    # A grandchild whose parent is gone ends after 0.2 s.
+    code = (
+        "import os, time\n"
+        "if not os.fork():\n"
+        "    os.fork() or (time.sleep(0.2), os._exit(0))\n"
+        "    os._exit(0)\n"
+        "os.wait()\n"
+        "time.sleep(60)\n"
+    )
+
+    async def scenario(watch, process):
+        await asyncio.sleep(1)
+        assert len(_children(process.pid)) == 1
+
+    observed(program, scenario, sys.executable, "-c", code)
+
+
+def _children(pid):
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if f"\nPPid:\t{pid}\n" in (process / "status").read_text():
+                found.append(process.name)
+    return found
