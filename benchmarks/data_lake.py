@@ -43,6 +43,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PREFIX, BUCKET, REGION = "benchmark", "benchmark-artifacts", "us-east-1"
 FIRST = 83  # as many as the public sample has
 LONGEST = 3600.0
+HOST_LIMIT_MB = 400
 
 
 @dataclass(frozen=True)
@@ -187,6 +188,9 @@ def main() -> int:
             return 1
     print(json.dumps({"machine": about, "rounds": [each.as_json() for each in found]}, indent=2))
     print(machine.sentence(about))
+    if found[-1].host_mb > HOST_LIMIT_MB:
+        say(f"the function host took {found[-1].host_mb} MB, more than {HOST_LIMIT_MB}")
+        return 1
     return 0
 
 
