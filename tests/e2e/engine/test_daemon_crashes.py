@@ -105,6 +105,8 @@ def test_a_cache_that_another_daemon_uses_is_not_touched(home):
                 *(home.bin / "buildkitd", "--root", paths.root, "--addr", f"unix://{elsewhere}/s"),
                 *("--oci-worker-binary", home.bin / "runc", "--containerd-worker=false"),
             ],
+            # It looks for runc on PATH, too, whatever it is told to run.
+            env={**os.environ, "PATH": f"{home.bin}:{os.environ['PATH']}"},
             stderr=subprocess.DEVNULL,
         )
         try:
