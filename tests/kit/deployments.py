@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
-from contextlib import redirect_stderr
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from ci import settings
 from ci.deploy import command
 from ci.errors import PipelineError
 from ci.home import Home
+from ci.local.aws_apis import daemon
+from ci.local.aws_apis.daemon import LocalCloud
 from ci.local.functions import ACCOUNT
 from kit import registries
 from kit.trees import write
@@ -119,6 +122,18 @@ class World:
                 "Code": {"ImageUri": uri},
             },
         }  # fmt: skip
+
+    @contextmanager
+    def waiting(self) -> Iterator[dict[str, Any]]:
+        """A resource whose creation takes as long as this lasts: its image is looked up in a
+        registry that does not answer. Then it fails, and the stack is what it was."""
+        local = LocalCloud(self.port)
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            daemon.put(local, "registry", {"host": f"127.0.0.1:{silent.getsockname()[1]}"})
+            try:
+                yield self.function("waiting", f"sha256:{'0' * 64}")
+            finally:
+                daemon.put(local, "registry", {"host": self.registry})
 
     def runs(self, function: str) -> str:
         """The digest that a deployed function runs."""

@@ -155,11 +155,12 @@ def test_a_change_set_that_cannot_be_made_leaves_no_empty_stack(world: World) ->
 
 
 def test_a_stack_that_somebody_is_at_work_on(world: World) -> None:
-    body = json.dumps({"Resources": many(400)})
-    world.client("cloudformation").create_stack(StackName="one", TemplateBody=body)
     world.stack("one", {"rQueue": QUEUE})
     world.stack("two", {"rQueue": QUEUE})
-    done = world.run("deploy")
+    with world.waiting() as slow:
+        body = json.dumps({"Resources": {"rSlow": slow}})
+        world.client("cloudformation").create_stack(StackName="one", TemplateBody=body)
+        done = world.run("deploy")
     assert done.code == 2
     assert "stack one: is in CREATE_IN_PROGRESS: somebody else is at work on it" in done.err
     assert world.status("two") == ""
@@ -204,10 +205,10 @@ def test_a_stack_that_others_began_to_change_meanwhile(world: World) -> None:
 
     def faster() -> None:
         world.client("cloudformation").update_stack(
-            StackName="one", TemplateBody=json.dumps({"Resources": many(400)})
+            StackName="one", TemplateBody=json.dumps({"Resources": {"rSlow": slow}})
         )
 
-    with between(world.port) as proxy:
+    with world.waiting() as slow, between(world.port) as proxy:
         proxy.before["CreateChangeSet"] = faster
         world.stack("one", {"rA": parameter("/a", "ours")})
         done = world.run_exactly(through(world, proxy), {})

@@ -255,14 +255,14 @@ def test_a_rollback_of_a_stack_that_somebody_is_at_work_on(world: World) -> None
     for digest in (first, second):
         package(world, a=digest)
         world.run("deploy")
-    many = {f"r{n}": {**PARAMETER, "Properties": {**PARAMETER["Properties"], "Name": f"/m/{n}"}}
-            for n in range(400)}  # fmt: skip
-    world.client("cloudformation").update_stack(
-        StackName="one", Parameters=[{"ParameterKey": "pValue", "UsePreviousValue": True}],
-        TemplateBody=json.dumps({"Resources": {**many, "rA": world.function("a", second)},
-                                 **DECLARED}),
-    )  # fmt: skip
-    done = world.run("rollback")
+    with world.waiting() as slow:
+        world.client("cloudformation").update_stack(
+            StackName="one", Parameters=[{"ParameterKey": "pValue", "UsePreviousValue": True}],
+            TemplateBody=json.dumps({
+                "Resources": {"rSlow": slow, "rA": world.function("a", second)}, **DECLARED,
+            }),
+        )  # fmt: skip
+        done = world.run("rollback")
     assert done.code == 2
     assert "stack one: is in UPDATE_IN_PROGRESS" in done.err
 
