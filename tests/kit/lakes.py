@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import anyio
 from anyio import to_thread
 
 from ci.local.lambdas.host import Host
+from ci.local.lambdas.schedules import LOOK_EVERY
 from ci.sample import accounting, records, rows
 from ci.sample.accounting import Account, Entry
 from ci.sample.lake import DATASET, Lake
@@ -116,13 +119,32 @@ class AtWork:
 
     async def bury(self) -> None:
         """Empty the dead-letter queues: what is in them would be redriven by the next test, too."""
+        sqs = self.lake.client("sqs")
 
-        def purge() -> None:
+        def empty() -> None:
             for queue in self.lake.queues():
-                if queue.dead:
-                    self.lake.client("sqs").purge_queue(QueueUrl=queue.url)
+                while queue.dead and (
+                    found := sqs.receive_message(
+                        QueueUrl=queue.url, MaxNumberOfMessages=10, VisibilityTimeout=5
+                    ).get("Messages")
+                ):
+                    for message in found:
+                        handle = message["ReceiptHandle"]
+                        sqs.delete_message(QueueUrl=queue.url, ReceiptHandle=handle)
 
-        await to_thread.run_sync(purge)
+        await to_thread.run_sync(empty)
+
+    @asynccontextmanager
+    async def without_schedule(self) -> AsyncIterator[None]:
+        """Inside, nobody looks for files that wait for stage B."""
+        events = self.lake.client("events")
+        rule = f"{self.lake.prefix}{TEAM}-{NAME}-stage-b"
+        events.disable_rule(Name=rule)
+        await anyio.sleep(LOOK_EVERY + 1)  # until the host has seen it
+        try:
+            yield
+        finally:
+            events.enable_rule(Name=rule)
 
     def messages(self, stage: str, *, dead: bool = False) -> int:
         """How many messages the queues of a stage hold."""

@@ -283,17 +283,12 @@ async def test_a_crash_after_the_result_was_written_doubles_no_row(at_work):
 
 async def test_a_file_that_vanished_before_stage_b_holds_up_no_other(at_work):
     """Its batch arrives without it; it alone takes the error path."""
-    events = at_work.lake.client("events")
-    rule = f"{at_work.lake.prefix}engineering-meteorites-stage-b"
-    events.disable_rule(Name=rule)
-    try:
+    csv = "pre-stage/engineering/meteorites/gone.csv"
+    async with at_work.without_schedule():
         for name in ("gone", "stays"):
             await at_work.put(f"{DATASET}/{name}.json", {**GOOD, "id": "5000"})
-        csv = "pre-stage/engineering/meteorites/gone.csv"
         await at_work.until(lambda: at_work.messages("b") == 2)
         at_work.lake.client("s3").delete_object(Bucket=at_work.lake.stage, Key=csv)
-    finally:
-        events.enable_rule(Name=rule)
     await at_work.still()
     account = await at_work.account()
     assert account[f"{DATASET}/stays.json"].kind == CONVERTED
@@ -318,17 +313,12 @@ async def test_a_record_that_is_missing_in_datasets_is_a_reason_and_comes_back(a
 
 
 async def test_what_waits_is_accounted_for_as_queued(at_work):
-    events = at_work.lake.client("events")
-    rule = f"{at_work.lake.prefix}engineering-meteorites-stage-b"
-    events.disable_rule(Name=rule)
     key = f"{DATASET}/waits.json"
-    try:
+    async with at_work.without_schedule():
         await at_work.put(key, {**GOOD, "id": "7000"})
         await at_work.until(lambda: at_work.messages("b") == 1)
         await at_work.until(lambda: not list(at_work.lake.running()))
         entry = (await at_work.account())[key]
         assert (entry.kind, entry.detail) == (QUEUED, "stage b")
-    finally:
-        events.enable_rule(Name=rule)
     await at_work.still()
     assert (await at_work.account())[key].kind == CONVERTED
