@@ -8,6 +8,7 @@ that should be queued are counted against what the queue holds. What is left is 
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ from ci.sample.lake import Lake, Queue
 CONVERTED, FAILED, WORKING, QUEUED = "converted", "failed", "in work", "queued"
 UNACCOUNTED = "unaccounted for"
 KINDS = (CONVERTED, FAILED, WORKING, QUEUED, UNACCOUNTED)
+LOOKS, PAUSE = 4, 0.5
+"""Looks before an object counts as lost, and the seconds between them."""
 _SECONDS = 30  # for which a dead letter is hidden while it is looked at
 
 
@@ -73,19 +76,42 @@ class _Scene:
 def take(lake: Lake, prefix: str = "") -> Account:
     """The account of the objects below ``prefix``. Raises PipelineError where the cloud refuses.
 
-    Looks at what moves before it looks at where it moves to: nothing is seen at neither place.
+    What moves may be seen at no place by one look: only what several do not see is lost.
     """
+    for _ in range(LOOKS - 1):
+        if (found := _look(lake, prefix)).proved:
+            return found
+        time.sleep(PAUSE)
+    return _look(lake, prefix)
+
+
+def _look(lake: Lake, prefix: str) -> Account:
+    """Looks at queues and executions before and after the records, which say where to look."""
     keys = lake.keys(lake.central, prefix)
+    before = _places(lake)
+    records = lake.records()
+    after = _places(lake)
     queues = lake.queues()
-    waiting = Counter({queue.stage: 0 for queue in queues})
-    for queue in queues:
-        waiting[queue.stage] += 0 if queue.dead else queue.messages
-    running = {url for item in lake.running() for url in _urls(item)}
     dead = {url: why for queue in queues if queue.dead for url, why in _dead_letters(lake, queue)}
     results = {f"s3://{lake.stage}/{key}" for key in lake.keys(lake.stage, "post-stage/")}
-    scene = _Scene(lake, lake.records(), results, running, dead, waiting)
+    waiting = before[0] | after[0]  # the larger count of each stage
+    scene = _Scene(lake, records, results, before[1] | after[1], dead, waiting)
     entries = [_entry(scene, key) for key in keys]
     return Account(lake.central, tuple(_counted(scene, entries)))
+
+
+def _places(lake: Lake) -> tuple[Counter[str], set[str]]:
+    """How many messages wait before each stage, and the objects that executions have: twice each,
+    along the way that objects take from queues to executions to queues."""
+    waiting: Counter[str] = Counter()
+    running: set[str] = set()
+    for _ in range(2):
+        counts: Counter[str] = Counter()
+        for queue in lake.queues():
+            counts[queue.stage] += 0 if queue.dead else queue.messages
+        waiting |= counts
+        running |= {url for item in lake.running() for url in _urls(item)}
+    return waiting, running
 
 
 def _entry(scene: _Scene, key: str) -> Entry:
